@@ -1,0 +1,160 @@
+"""What an engine says while it works. No event holds a rate: see sessions/metrics.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from .options import Sampling, Spec
+
+Role = Literal["system", "user", "assistant"]
+Reason = Literal["stop", "length", "cancelled", "error"]
+
+
+class EngineError(Exception):
+    """The one expected failure: `what` is wrong and the `remedy`, both shown to the person."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.remedy}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One turn: the whole conversation so far, ending with the user's message."""
+
+    messages: tuple[Message, ...]
+    spec: Spec
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What was loaded; everything a comparison must hold equal."""
+
+    name: str
+    path: str
+    sha256: str  # of the weights file, or of the checkpoint's files in order
+    architecture: str
+    parameters: int
+    quantization: str  # of the file on disk: "Q4_1", "F16", "none"
+    vocabulary: int
+    context: int  # positions the model was trained for
+    template_sha256: str
+    stop_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A long step of loading: `done` of `total` units; total 0 means unknown."""
+
+    t_ns: int
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model is ready; `spec` has every "auto" resolved, `memory` is bytes by component."""
+
+    t_ns: int
+    model: Model
+    spec: Spec
+    load_ns: int
+    memory: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A request was accepted at `t_ns`; `spec` and `sampling` are the ones used."""
+
+    t_ns: int
+    prompt: tuple[int, ...]  # token ids, cached ones included
+    cached: int  # leading prompt tokens whose keys and values were already held
+    cold: bool  # first turn after a load: figures include one-off costs
+    spec: Spec
+    sampling: Sampling
+    notes: tuple[str, ...] = ()  # what was done to the request, in sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """`done` of `total` uncached prompt tokens evaluated."""
+
+    t_ns: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One forward pass of the target."""
+
+    tokens: tuple[int, ...]  # emitted
+    pieces: tuple[str, ...]  # their text, one a token; "" while a character is incomplete
+    drafted: int  # proposed
+    accepted: int  # drafted, kept and emitted
+    t_ns: int  # monotonic, after the device has finished
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A reading of the machine; None is "cannot be known here", never 0."""
+
+    t_ns: int
+    cpu_percent: float | None = None  # of the whole machine or container
+    ram_used: int | None = None  # bytes, machine or container
+    ram_total: int | None = None
+    engine_rss: int | None = None  # bytes resident in the engine process
+    gpu_percent: float | None = None
+    vram_used: int | None = None  # bytes, whole device
+    vram_total: int | None = None
+    vram_engine: int | None = None  # bytes, the engine process alone
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The end of a request, always the last event."""
+
+    t_ns: int
+    reason: Reason
+    tail: str = ""  # text of bytes still held when the answer was cut
+    what: str = ""  # for "error": what is wrong ...
+    remedy: str = ""  # ... and what to do
+    memory: dict[str, int] | None = None  # bytes by component at the end
+
+
+Event = Progress | Loaded | Start | Prefill | Step | Sample | Stop
+
+
+class Engine(Protocol):
+    """Turns requests into events.
+
+    Both iterators end with Loaded or Stop and raise nothing that is expected: an EngineError
+    becomes Stop("error"). `cancel` may be called from another thread (a generator that is
+    running in one thread cannot be closed from another); the stream then ends with
+    Stop("cancelled") after the current step.
+    """
+
+    @property
+    def pid(self) -> int: ...  # of the process that holds the weights
+
+    def load(self, spec: Spec) -> Iterator[Event]: ...
+
+    def stream(self, request: Request) -> Iterator[Event]: ...
+
+    def cancel(self) -> None: ...
+
+    def close(self) -> None: ...

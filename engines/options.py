@@ -1,0 +1,116 @@
+"""The two option objects: what runs, and how it picks. Frozen, validated, written to the log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+DRAFTERS = ("plain",)
+TARGETS = ("native",)
+DEVICES = ("auto", "cpu", "cuda")
+MAX_SEED = 2**63 - 1
+
+Options = TypeVar("Options", "Spec", "Sampling")
+
+
+class OptionError(ValueError):
+    """A value outside its range, in a sentence that names the range."""
+
+
+def number(default: float | None, low: float, high: float, off: str = "") -> Any:
+    """A numeric field in [low, high]; `off` names the word that stands for None."""
+    return field(default=default, metadata={"low": low, "high": high, "off": off})
+
+
+def choice(default: str, names: tuple[str, ...]) -> Any:
+    return field(default=default, metadata={"names": names})
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What runs: weights, target, drafter and the machine's share."""
+
+    model: str = "smollm2"  # a catalog name, a GGUF file, a folder or a hub id
+    target: str = choice("native", TARGETS)
+    drafter: str = choice("plain", DRAFTERS)
+    gamma: int = number(4, 1, 64)  # drafted tokens a step; unused by plain decoding
+    dtype: str = choice("float32", DTYPES)
+    device: str = choice("auto", DEVICES)
+    threads: int | None = number(None, 1, 1024, off="auto")
+    context: int | None = number(None, 16, 10_000_000, off="auto")  # positions
+
+    def __post_init__(self) -> None:
+        _validate(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the target picks, and how long. Filters run in the order top_k, top_p, min_p on the
+    distribution at temperature 1; the temperature is applied to what is left."""
+
+    temperature: float = number(0.0, 0.0, 100.0)  # 0 is greedy
+    top_k: int = number(0, 0, 10_000_000)  # 0 is off
+    top_p: float = number(1.0, 0.0, 1.0)  # 1 is off
+    min_p: float = number(0.0, 0.0, 1.0)  # 0 is off
+    seed: int | None = number(None, 0, MAX_SEED, off="random")
+    length: int = number(512, 1, 10_000_000)  # most tokens of an answer
+
+    def __post_init__(self) -> None:
+        _validate(self)
+
+    @property
+    def processor(self) -> str:
+        """The name the source documents give this combination."""
+        if self.temperature == 0:
+            return "greedy"
+        names = {(False, False): "multinomial", (True, False): "topk"}
+        names |= {(False, True): "nucleus", (True, True): "topknucleus"}
+        return names[self.top_k > 0, self.top_p < 1]
+
+
+def limits(options: type[Options], name: str) -> Mapping[str, Any]:
+    """The declared range or names of one field: keys low, high, off; or names; or nothing."""
+    return _fields(options)[name].metadata
+
+
+def to_record(options: Spec | Sampling) -> dict[str, Any]:
+    return asdict(options)
+
+
+def from_record(options: type[Options], record: Mapping[str, Any]) -> Options:
+    """Raises OptionError on an unknown key or a value out of range; absent keys take defaults."""
+    unknown = sorted(set(record) - set(_fields(options)))
+    if unknown:
+        raise OptionError(f"{options.__name__} has no option {', '.join(unknown)}.")
+    return options(**record)
+
+
+def _fields(options: type[Spec | Sampling]) -> dict[str, Field[Any]]:
+    return {each.name: each for each in fields(options)}
+
+
+def _validate(options: Spec | Sampling) -> None:
+    for each in fields(options):
+        problem = _problem(getattr(options, each.name), each)
+        if problem:
+            raise OptionError(f"{each.name} {problem}.")
+
+
+def _problem(value: object, declared: Field[Any]) -> str:
+    rule = declared.metadata
+    if "names" in rule:
+        return "" if value in rule["names"] else f"is one of {', '.join(rule['names'])}"
+    if "low" not in rule:
+        return "" if isinstance(value, str) and value else "is a text that is not empty"
+    if value is None and rule["off"]:
+        return ""
+    kinds = (int, float) if "float" in str(declared.type) else (int,)
+    whole = "a number" if float in kinds else "a whole number"
+    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+        return f"is {whole}"
+    if not rule["low"] <= value <= rule["high"]:
+        return f"is {whole} from {rule['low']} to {rule['high']}"
+    return ""

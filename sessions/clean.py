@@ -1,0 +1,24 @@
+"""The one filter for text that is not ours, before it can reach a terminal."""
+
+from __future__ import annotations
+
+import re
+
+MARK = "\N{REPLACEMENT CHARACTER}"
+
+# C0 but tab and newline, DEL, C1, surrogates, and the marks that reorder or hide what follows.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]"
+)
+
+
+def clean(text: str) -> str:
+    """`text` with every control character shown as one mark. Works character by character, so a
+    sequence split over tokens is caught too; CRLF becomes a newline."""
+    return _UNSAFE.sub(MARK, text.replace("\r\n", "\n"))
+
+
+def one_line(text: str, width: int = 200) -> str:
+    """`text` cleaned for a place that has one line: names, errors, titles."""
+    flat = " ".join(clean(text).split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
