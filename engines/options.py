@@ -20,27 +20,33 @@ class OptionError(ValueError):
     """A value outside its range, in a sentence that names the range."""
 
 
-def number(default: float | None, low: float, high: float, off: str = "") -> Any:
+def number(default: float | None, low: float, high: float, about: str, off: str = "") -> Any:
     """A numeric field in [low, high]; `off` names the word that stands for None."""
-    return field(default=default, metadata={"low": low, "high": high, "off": off})
+    return field(default=default, metadata={"low": low, "high": high, "about": about, "off": off})
 
 
-def choice(default: str, names: tuple[str, ...]) -> Any:
-    return field(default=default, metadata={"names": names})
+def choice(default: str, names: tuple[str, ...], about: str) -> Any:
+    return field(default=default, metadata={"names": names, "about": about})
+
+
+def name(default: str, about: str) -> Any:
+    return field(default=default, metadata={"about": about})
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What runs: weights, target, drafter and the machine's share."""
 
-    model: str = "smollm2"  # a catalog name, a GGUF file, a folder or a hub id
-    target: str = choice("native", TARGETS)
-    drafter: str = choice("plain", DRAFTERS)
-    gamma: int = number(4, 1, 64)  # drafted tokens a step; unused by plain decoding
-    dtype: str = choice("float32", DTYPES)
-    device: str = choice("auto", DEVICES)
-    threads: int | None = number(None, 1, 1024, off="auto")
-    context: int | None = number(None, 16, 10_000_000, off="auto")  # positions
+    model: str = name("smollm2", "a catalog name, a GGUF file, a checkpoint folder or a hub id")
+    target: str = choice("native", TARGETS, "what turns token ids into logits")
+    drafter: str = choice("plain", DRAFTERS, "what guesses ahead; plain decoding guesses nothing")
+    gamma: int = number(4, 1, 64, "drafted tokens a step")
+    dtype: str = choice("float32", DTYPES, "number format of weights and cache")
+    device: str = choice("auto", DEVICES, "where it runs")
+    threads: int | None = number(None, 1, 1024, "processor threads of the engine", off="auto")
+    context: int | None = number(
+        None, 16, 10_000_000, "positions held for conversation and answer", off="auto"
+    )
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -51,12 +57,12 @@ class Sampling:
     """How the target picks, and how long. Filters run in the order top_k, top_p, min_p on the
     distribution at temperature 1; the temperature is applied to what is left."""
 
-    temperature: float = number(0.0, 0.0, 100.0)  # 0 is greedy
-    top_k: int = number(0, 0, 10_000_000)  # 0 is off
-    top_p: float = number(1.0, 0.0, 1.0)  # 1 is off
-    min_p: float = number(0.0, 0.0, 1.0)  # 0 is off
-    seed: int | None = number(None, 0, MAX_SEED, off="random")
-    length: int = number(512, 1, 10_000_000)  # most tokens of an answer
+    temperature: float = number(0.0, 0.0, 100.0, "0 is greedy, more is freer")
+    top_k: int = number(0, 0, 10_000_000, "keep the K likeliest tokens; 0 is off")
+    top_p: float = number(1.0, 0.0, 1.0, "keep the likeliest tokens up to this share; 1 is off")
+    min_p: float = number(0.0, 0.0, 1.0, "drop tokens below this share of the best; 0 is off")
+    seed: int | None = number(None, 0, MAX_SEED, "the same seed gives the same words", off="random")
+    length: int = number(512, 1, 10_000_000, "most tokens of an answer")
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -72,7 +78,7 @@ class Sampling:
 
 
 def limits(options: type[Options], name: str) -> Mapping[str, Any]:
-    """The declared range or names of one field: keys low, high, off; or names; or nothing."""
+    """What is declared of one field: about, and low, high, off or names."""
     return _fields(options)[name].metadata
 
 

@@ -22,7 +22,7 @@ def pick(logits: Logits, sampling: Sampling, position: int) -> int:
     if not np.isfinite(logits[best]):
         raise EngineError(
             "The engine produced invalid numbers (NaN or infinity).",
-            "Try /dtype float32 or another model file.",
+            "Try another dtype or another model file.",
         )
     if sampling.temperature == 0:
         return best

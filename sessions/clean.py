@@ -8,14 +8,15 @@ MARK = "\N{REPLACEMENT CHARACTER}"
 
 # C0 but tab and newline, DEL, C1, surrogates, and the marks that reorder or hide what follows.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
+    "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb]"
 )
 
 
 def clean(text: str) -> str:
-    """`text` with every control character shown as one mark. Works character by character, so a
-    sequence split over tokens is caught too; CRLF becomes a newline."""
-    return _UNSAFE.sub(MARK, text.replace("\r\n", "\n"))
+    """`text` with every control character shown as one mark, but carriage returns dropped (most
+    belong to a CRLF). Works character by character, so a sequence split over tokens is caught."""
+    return _UNSAFE.sub(MARK, text.replace("\r", ""))
 
 
 def one_line(text: str, width: int = 200) -> str:

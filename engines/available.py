@@ -1,0 +1,52 @@
+"""What can run on this machine and why the rest cannot, told without importing torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    name: str
+    ready: bool
+    why: str
+
+    @property
+    def told(self) -> str:
+        return f"{'yes' if self.ready else 'no '}  {self.why}"
+
+
+def availability() -> list[Availability]:
+    return [_native("cpu"), _native("cuda"), _peer()]
+
+
+def _native(device: str) -> Availability:
+    name = f"native {device}"
+    try:
+        build = version("torch")
+    except PackageNotFoundError:
+        return Availability(name, False, "torch is missing: pip install torch")
+    if device == "cuda" and "+cpu" in build:
+        return Availability(name, False, f"torch {build} is a build without CUDA")
+    problem = _cuda_problem() if device == "cuda" else ""
+    return Availability(name, not problem, problem or f"torch {build}")
+
+
+def _cuda_problem() -> str:
+    import pynvml  # here, so that nothing else pays for it
+
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        return f"no NVIDIA device: {error}"
+    return "" if count else "no NVIDIA device"
+
+
+def _peer() -> Availability:
+    if find_spec("transformers"):
+        return Availability("transformers", True, "for `tokenhud bench peers` only")
+    return Availability("transformers", False, "pip install 'tokenhud[hf]'; for `bench peers` only")

@@ -1,0 +1,3 @@
+"""From a Spec to an opened model: files, text, weights."""
+
+from __future__ import annotations

@@ -1,0 +1,112 @@
+"""One chat: an engine, a log, and the conversation that the log amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from .. import __version__
+from ..engines.events import Engine, Event, Request
+from ..engines.options import Sampling, Spec
+from .conversation import Conversation, Exchange, conversation
+from .log import Log
+from .machine import environment
+from .records import SCHEMA_VERSION, Clear, Header, Record, Setting, Turn, Undo
+
+
+class Chat:
+    """Everything that happens is a record first: appended to the log, then applied.
+
+    `load` and `ask` belong in one thread at a time; `cancel` may come from any.
+    """
+
+    def __init__(self, engine: Engine, log: Log, spec: Spec, sampling: Sampling) -> None:
+        self.engine = engine
+        self.log = log
+        self._told = Conversation(spec, sampling)
+
+    @property
+    def spec(self) -> Spec:
+        return self._told.spec
+
+    @property
+    def sampling(self) -> Sampling:
+        return self._told.sampling
+
+    @property
+    def system(self) -> str | None:
+        return self._told.system
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        return self._told.exchanges
+
+    @property
+    def busy(self) -> bool:
+        """An answer is on its way."""
+        return bool(self.exchanges) and self.exchanges[-1].reason is None
+
+    def load(self) -> Iterator[Event]:
+        """Makes the model ready, so that the first message need not wait for it."""
+        for event in self.engine.load(self.spec):
+            self._note(event)
+            yield event
+
+    def ask(self, text: str) -> Iterator[Event]:
+        """Answers `text`; the last event is a Stop, whatever happens."""
+        self.begin(text)
+        yield from self.answer()
+
+    def begin(self, text: str) -> None:
+        """Takes the person's message; `answer` must follow."""
+        self._note(Turn(self._told.turns + 1, text, _now()))
+
+    def answer(self) -> Iterator[Event]:
+        request = Request(self._told.messages(), self.spec, self.sampling)
+        for event in self.engine.stream(request):
+            self._note(event)
+            yield event
+
+    def cancel(self) -> None:
+        self.engine.cancel()
+
+    def set(self, name: str, value: str | int | float | None) -> None:
+        """Changes "system" or a field of Spec or Sampling; raises OptionError, changing nothing."""
+        self._note(Setting(name, value))
+
+    def undo(self) -> Exchange | None:
+        """Takes the last turn out of the conversation and returns it."""
+        if not self.exchanges:
+            return None
+        last = self.exchanges[-1]
+        self._note(Undo(last.turn_id))
+        return last
+
+    def clear(self) -> None:
+        self._note(Clear())
+
+    def resume(self, log: Log) -> None:
+        """Goes on with another session's log; the model stays the one in use, since a log may
+        name any file. A new header tells where and with what this sitting runs."""
+        told = conversation(log.records, self.spec, self.sampling)
+        spec = replace(told.spec, model=self.spec.model)
+        self.log.close()
+        self.log, self._told = log, told
+        self._note(header(spec, told.sampling))
+
+    def close(self) -> None:
+        self.engine.close()
+        self.log.close()
+
+    def _note(self, record: Record) -> None:
+        self._told.apply(record)
+        self.log.append(record)
+
+
+def header(spec: Spec, sampling: Sampling) -> Header:
+    return Header(SCHEMA_VERSION, _now(), __version__, environment(), spec, sampling)
+
+
+def _now() -> str:
+    return datetime.now(UTC).astimezone().isoformat(timespec="milliseconds")

@@ -1,0 +1,158 @@
+"""Records to JSON lines and back, strictly: a line is exactly what `to_line` could have written."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any
+
+from ..engines.events import (
+    Loaded,
+    Model,
+    Prefill,
+    Progress,
+    Sample,
+    Start,
+    Step,
+    Stop,
+)
+from ..engines.options import Spec
+from .clean import MARK
+from .records import Clear, Header, Record, Setting, Turn, Undo
+from .schema import BadRecord, Reader, reader
+
+KINDS: dict[str, type[Record]] = {
+    "header": Header,
+    "turn": Turn,
+    "setting": Setting,
+    "undo": Undo,
+    "clear": Clear,
+    "progress": Progress,
+    "loaded": Loaded,
+    "start": Start,
+    "prefill": Prefill,
+    "step": Step,
+    "sample": Sample,
+    "stop": Stop,
+}
+# Our field names, and the ones that other tools of this field write for the same thing.
+NAMES: dict[type, dict[str, str]] = {
+    Header: {"environment": "env"},
+    Spec: {"gamma": "num_speculative_tokens", "threads": "n_threads"},
+    Model: {"path": "model_filename", "parameters": "model_n_params"},
+    Start: {"prompt": "prompt_token_ids", "cached": "cached_tokens"},
+    Step: {"tokens": "token_ids"},
+    Sample: {"engine_rss": "rss", "vram_used": "nvml_used"},
+    Stop: {"reason": "finish_reason", "what": "error"},
+}
+_KIND_OF = {record: kind for kind, record in KINDS.items()}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MOST_DIGITS = 19  # of a 64-bit integer
+
+
+def to_line(record: Record, seq: int) -> str:
+    """One JSON object without the newline. NaN and infinity become null, half surrogates a mark."""
+    values = {"seq": seq, "type": _KIND_OF[type(record)]} | _plain(record)
+    try:
+        line = _dump(values)
+    except ValueError:
+        line = _dump(_finite(values))
+    return line if line.isascii() else _SURROGATE.sub(MARK, line)
+
+
+def from_line(text: str) -> Record:
+    return numbered_record(text)[1]
+
+
+def numbered_record(text: str) -> tuple[int, Record]:
+    """A line's sequence number and its record; raises BadRecord with the reason."""
+    try:
+        values = _DECODER.decode(text)
+    except RecursionError:
+        raise BadRecord("is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise BadRecord(f"is not JSON ({error.msg} at character {error.pos + 1})") from None
+    if not isinstance(values, dict):
+        raise BadRecord("is not a record")
+    seq, kind = values.pop("seq", None), values.pop("type", None)
+    if type(seq) is not int or seq < 0:
+        raise BadRecord("has no sequence number")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise BadRecord("is of no known type")
+    record: Record = _reader(kind)(values, kind)
+    _check(record)
+    return seq, record
+
+
+@cache
+def _reader(kind: str) -> Reader:
+    return reader(KINDS[kind], NAMES)
+
+
+def _check(record: Record) -> None:
+    """What no field shows alone."""
+    match record:
+        case Step(tokens, pieces, drafted, accepted):
+            if len(pieces) != len(tokens):
+                raise BadRecord("has not one piece a token")
+            if accepted > min(drafted, len(tokens)):
+                raise BadRecord("accepts more tokens than were drafted or emitted")
+        case Start(prompt=prompt, cached=cached) if cached > len(prompt):
+            raise BadRecord("has more cached tokens than prompt")
+        case Prefill(done=done, total=total) if done > total:
+            raise BadRecord("has more tokens done than there are")
+
+
+def _plain(value: Any) -> Any:
+    """`value` with every dataclass a dict under the names of the log."""
+    if not is_dataclass(value):
+        return value
+    names = NAMES.get(type(value), {})
+    return {names.get(f.name, f.name): _plain(getattr(value, f.name)) for f in fields(value)}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _dump(values: Any) -> str:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise BadRecord("names a field twice")
+    return values
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise BadRecord("holds a number that is too large")
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise BadRecord("holds a number that is too large")
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise BadRecord(f"holds {name}, which is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_int=_integer,
+    parse_float=_real,
+    parse_constant=_no_constant,
+)

@@ -1,0 +1,107 @@
+"""Where sessions lie, and the one rule for what they may be called."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from platformdirs import user_data_path
+
+from ..engines.events import EngineError
+from .clean import one_line
+
+SUFFIX = ".jsonl"
+LONGEST = 100  # characters of a name
+_LONGEST_BYTES = 200  # leaves a file system's 255 room for suffixes and numbers
+_NAME_RULE = (
+    f"A name is 1 to {LONGEST} letters, digits, spaces and . _ - and does not begin with . or -"
+)
+
+
+class Session(NamedTuple):
+    """One saved log, as far as the folder alone tells."""
+
+    name: str
+    path: Path
+    modified: float  # seconds since the epoch
+    size: int  # bytes
+
+
+def session_folder() -> Path:
+    """TOKENHUD_HOME, or the platform's folder for user data; nothing is made here."""
+    chosen = os.environ.get("TOKENHUD_HOME")
+    home = Path(chosen).absolute() if chosen else user_data_path("tokenhud", appauthor=False)
+    return home / "sessions"
+
+
+def locate(text: str, folder: Path) -> Path:
+    """The file that a person's argument means: a path where it begins like one, else a name."""
+    return explicit_path(text) if text.startswith(("/", "~")) else session_path(text, folder)
+
+
+def session_path(name: str, folder: Path) -> Path:
+    """The file of the session `name`. Raises EngineError unless it lies in `folder` itself."""
+    stem = unicodedata.normalize("NFC", name.strip(" ").removesuffix(SUFFIX))
+    if not _is_name(stem):
+        raise EngineError(f'"{one_line(name, 60)}" cannot be a session\'s name.', f"{_NAME_RULE}.")
+    path = folder / (stem + SUFFIX)
+    if path.is_symlink() or path.resolve().parent != folder.resolve():
+        raise EngineError(f'"{stem}" is a link that leads elsewhere.', "Choose another name.")
+    return path
+
+
+def explicit_path(text: str) -> Path:
+    """The file that an absolute path or one from ~ names; its folder must be there."""
+    try:
+        path = Path(text.strip()).expanduser()
+    except RuntimeError:
+        raise EngineError(f"There is no home folder for {one_line(text, 60)}.") from None
+    shown = one_line(str(path))
+    if not path.is_absolute() or not str(path).isprintable():
+        raise EngineError(f"{shown} is not an absolute path.", "Begin with / or ~ .")
+    if not path.parent.is_dir():
+        raise EngineError(f"{one_line(str(path.parent))} is not a folder.", "Create it first.")
+    if path.is_dir():
+        raise EngineError(f"{shown} is a folder.", f"Name a file in it: {shown}/chat{SUFFIX}")
+    return path
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """`path`, then path-2, path-3, ...: for whoever must not overwrite."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def list_sessions(folder: Path) -> list[Session]:
+    """Newest first; an unreadable folder has none. Opens no file."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [session for entry in entries if (session := _session(entry))]
+    except OSError:
+        return []
+    return sorted(found, key=lambda each: (-each.modified, each.name))
+
+
+def _session(entry: os.DirEntry[str]) -> Session | None:
+    stem, suffix = os.path.splitext(entry.name)
+    try:
+        if suffix != SUFFIX or not _is_name(stem) or not entry.is_file(follow_symlinks=False):
+            return None
+        status = entry.stat(follow_symlinks=False)
+    except OSError:  # deleted meanwhile
+        return None
+    return Session(stem, Path(entry.path), status.st_mtime, status.st_size)
+
+
+def _is_name(stem: str) -> bool:
+    return (
+        0 < len(stem) <= LONGEST
+        and stem[0] not in ".-"
+        and all(each in " ._-" or unicodedata.category(each)[0] in "LMN" for each in stem)
+        and len(stem.encode()) <= _LONGEST_BYTES
+    )

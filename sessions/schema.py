@@ -1,0 +1,158 @@
+"""Readers of plain JSON values, made from the types that dataclasses declare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from ..engines.options import OptionError, Sampling, Spec, from_record
+from .clean import one_line
+
+Reader = Callable[[Any, str], Any]  # a JSON value and what to call it; raises BadRecord
+Names = Mapping[type, Mapping[str, str]]  # of fields in JSON, where they differ
+_LARGEST = 2**63 - 1
+
+
+class BadRecord(ValueError):
+    """Why a line is no record: a phrase that follows "line 3 "."""
+
+
+def reader(hint: Any, names: Names) -> Reader:
+    """What turns JSON into a value of the type `hint`: no conversions, no negative numbers."""
+    if hint in _SCALARS:
+        return _SCALARS[hint]
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return _one_of(inside)
+    if origin in (Union, UnionType):
+        return _either([reader(each, names) for each in inside])
+    if origin is tuple:
+        return _tuple(reader(inside[0], names))
+    if origin is dict:
+        return _dict(reader(inside[1], names))
+    if hint in (Spec, Sampling):
+        return _options(hint, names.get(hint, {}))
+    assert is_dataclass(hint), hint
+    return _record(hint, names)
+
+
+def _integer(value: Any, name: str) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST:
+        raise BadRecord(f"needs a whole number, 0 or more, for {name}")
+    return value
+
+
+def _real(value: Any, name: str) -> float:
+    if type(value) not in (int, float) or value < 0:
+        raise BadRecord(f"needs a number, 0 or more, for {name}")
+    return float(value)
+
+
+def _exactly(kind: type, words: str) -> Reader:
+    def read(value: Any, name: str) -> Any:
+        if type(value) is not kind:
+            raise BadRecord(f"needs {words} for {name}")
+        return value
+
+    return read
+
+
+_SCALARS: dict[Any, Reader] = {
+    int: _integer,
+    float: _real,
+    str: _exactly(str, "a text"),
+    bool: _exactly(bool, "true or false"),
+    NoneType: _exactly(NoneType, "null"),
+    Any: lambda value, _: value,
+}
+
+
+def _one_of(words: tuple[Any, ...]) -> Reader:
+    def read(value: Any, name: str) -> Any:
+        if type(value) is not str or value not in words:
+            raise BadRecord(f"needs one of {', '.join(words)} for {name}")
+        return value
+
+    return read
+
+
+def _either(readers: list[Reader]) -> Reader:
+    def read(value: Any, name: str) -> Any:
+        for each in readers:
+            try:
+                return each(value, name)
+            except BadRecord as error:
+                reason = error
+        raise reason
+
+    # null, the common other choice, comes last in a hint but is quickest to see
+    readers.sort(key=lambda each: each is not _SCALARS[NoneType])
+    return read
+
+
+def _tuple(item: Reader) -> Reader:
+    def read(value: Any, name: str) -> tuple[Any, ...]:
+        if type(value) is not list:
+            raise BadRecord(f"needs a list for {name}")
+        return tuple([item(each, name) for each in value])
+
+    return read
+
+
+def _dict(item: Reader) -> Reader:
+    def read(value: Any, name: str) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise BadRecord(f"needs an object for {name}")
+        return {key: item(each, f"{name}.{key}") for key, each in value.items()}
+
+    return read
+
+
+def _options(options: type[Spec] | type[Sampling], names: Mapping[str, str]) -> Reader:
+    ours = {theirs: name for name, theirs in names.items()}
+
+    def read(value: Any, name: str) -> Spec | Sampling:
+        if type(value) is not dict:
+            raise BadRecord(f"needs an object for {name}")
+        try:
+            return from_record(options, {ours.get(key, key): each for key, each in value.items()})
+        except OptionError as error:
+            raise BadRecord(f"has an option out of range: {one_line(str(error))}") from None
+
+    return read
+
+
+def _record(record: Any, names: Names) -> Reader:
+    hints, theirs = get_type_hints(record), names.get(record, {})
+    parts = [
+        (theirs.get(each.name, each.name), reader(hints[each.name], names), _default(each))
+        for each in fields(record)
+    ]
+    known = {key for key, _, _ in parts}
+
+    def read(value: Any, name: str) -> Any:
+        if type(value) is not dict:
+            raise BadRecord(f"needs an object for {name}")
+        if not value.keys() <= known:
+            unknown = ", ".join(sorted(value.keys() - known))
+            raise BadRecord(f"has unknown fields: {one_line(unknown)}")
+        return record(
+            *[
+                part(value[key], key) if key in value else _absent(key, default)
+                for key, part, default in parts
+            ]
+        )
+
+    return read
+
+
+def _default(declared: Field[Any]) -> Any:
+    return declared.default
+
+
+def _absent(key: str, default: Any) -> Any:
+    if default is MISSING:
+        raise BadRecord(f"lacks {key}")
+    return default

@@ -1,0 +1,258 @@
+"""Every slash command, declared once. Actions that only a screen can do are named in the reply:
+
+quit, clear, reload, send:TEXT, prefill:TEXT (into the input), theme:NAME, debug:on, debug:off.
+After reload, send and prefill the transcript must be built anew from chat.exchanges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from ..engines.options import OptionError, Options, Sampling, Spec
+from ..sessions.chat import Chat
+from . import grammar, session_commands
+from .engine_report import engine_report
+from .grammar import Argument, Call, Command, Problem, Reply, Suggestion, Text, Value, number, whole
+
+THEMES = (
+    "textual-dark",
+    "textual-light",
+    "nord",
+    "gruvbox",
+    "tokyo-night",
+    "solarized-light",
+    "catppuccin-latte",
+    "ansi-dark",
+    "ansi-light",
+)
+
+
+def parse(line: str) -> Text | Call | Problem:
+    return grammar.parse(line, COMMANDS)
+
+
+def run(chat: Chat, call: Call) -> Reply:
+    return grammar.run(chat, call)
+
+
+def suggest(line: str) -> list[Suggestion]:
+    return grammar.suggest(line, COMMANDS)
+
+
+def hint(line: str) -> str:
+    return grammar.hint(line, COMMANDS)
+
+
+def setting(options: type[Options], field: str, example: str) -> Command:
+    """A command that shows one option, or sets it from the next answer on."""
+    argument = grammar.option(options, field, _usage_name(options, field), optional=True)
+
+    def run_setting(chat: Chat, values: tuple[Value, ...]) -> Reply:
+        if not values:
+            now = _value(chat, field)
+            return Reply(f"{field} is {now}; it takes {argument.takes}. Example: {example}")
+        return change(chat, {field: values[0]})
+
+    summary = grammar.limits(options, field)["about"]
+    return Command(
+        field, summary, run_setting, (argument,), example, now=lambda chat: _value(chat, field)
+    )
+
+
+def change(chat: Chat, wanted: dict[str, Value]) -> Reply:
+    """Sets several options and tells old → new for each that differs."""
+    told = []
+    try:
+        for name, value in wanted.items():
+            old = _value(chat, name)
+            chat.set(name, value)
+            told.append(f"{name} {old} → {_value(chat, name)}")
+    except OptionError as error:
+        return Reply(str(error), ok=False)
+    return Reply(f"{', '.join(told)}, from the next answer.")
+
+
+PROCESSORS: dict[str, tuple[tuple[str, Argument], ...]] = {
+    "greedy": (),
+    "multinomial": (("temperature", grammar.option(Sampling, "temperature", "T")),),
+    "topk": (
+        ("temperature", grammar.option(Sampling, "temperature", "T")),
+        ("top_k", whole("K", 1, 10_000_000)),
+    ),
+    "nucleus": (
+        ("temperature", grammar.option(Sampling, "temperature", "T")),
+        ("top_p", number("P", 0, 1)),
+    ),
+    "topknucleus": (
+        ("temperature", grammar.option(Sampling, "temperature", "T")),
+        ("top_k", whole("K", 1, 10_000_000)),
+        ("top_p", number("P", 0, 1)),
+    ),
+}
+NO_FILTER: dict[str, Value] = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+
+
+def processor(chat: Chat, values: tuple[Value, ...]) -> Reply:
+    name, rest = str(values[0]), str(values[1]).split() if len(values) > 1 else []
+    wanted = PROCESSORS[name]
+    usage = " ".join(["/processor", name, *(argument.name for _, argument in wanted)])
+    if name == "greedy" and len(rest) == 1:
+        rest = []  # the source documents write "greedy 1.0"; a greedy pick has no temperature
+    if len(rest) != len(wanted):
+        return Reply(f"It is {usage}.", ok=False)
+    try:
+        given = {
+            field: argument.parse(text)
+            for (field, argument), text in zip(wanted, rest, strict=True)
+        }
+    except grammar.ArgumentError as error:
+        return Reply(f"{usage} takes {error}.", ok=False)
+    return change(chat, NO_FILTER | given)
+
+
+def autoregressive(chat: Chat, _: tuple[Value, ...]) -> Reply:
+    return change(chat, {"drafter": "plain"})
+
+
+def system(chat: Chat, values: tuple[Value, ...]) -> Reply:
+    if not values:
+        now = "the template's own" if chat.system is None else repr(chat.system)
+        return Reply(f"The system text is {now}. /system TEXT sets it, /system default resets it.")
+    chat.set("system", None if values[0] == "default" else values[0])
+    return Reply("The system text is changed, from the next answer.")
+
+
+def engine(chat: Chat, _: tuple[Value, ...]) -> Reply:
+    return Reply(engine_report(chat))
+
+
+def debug(_chat: Chat, values: tuple[Value, ...]) -> Reply:
+    return Reply(f"Steps are {'shown' if values[0] == 'on' else 'hidden'}.", f"debug:{values[0]}")
+
+
+def theme(_chat: Chat, values: tuple[Value, ...]) -> Reply:
+    if not values:
+        return Reply(f"Themes: {', '.join(THEMES)}. Example: /theme nord")
+    return Reply(f"Theme {values[0]}.", f"theme:{values[0]}")
+
+
+def clear(chat: Chat, _: tuple[Value, ...]) -> Reply:
+    chat.clear()
+    return Reply("The conversation starts afresh; settings and log stay.", "clear")
+
+
+def quit_chat(_chat: Chat, _: tuple[Value, ...]) -> Reply:
+    return Reply("", "quit")
+
+
+def help_text(_chat: Chat, values: tuple[Value, ...]) -> Reply:
+    if not values:
+        width = max(len(each.usage) for each in COMMANDS)
+        lines = [f"{each.usage:{width}}  {each.summary}" for each in COMMANDS]
+        return Reply("\n".join([*lines, "", KEYS]))
+    name = str(values[0]).removeprefix("/")
+    match grammar.parse(f"/{name}", COMMANDS):
+        case Call(command=command):
+            also = "".join(f" Also /{alias}." for alias in command.aliases)
+            example = f"\nExample: {command.example}" if command.example else ""
+            takes = "".join(f"\n  {each.usage}: {each.takes}" for each in command.arguments)
+            return Reply(f"{command.usage}\n{command.summary}.{also}{takes}{example}")
+        case _:
+            return Reply(f"There is no command /{name}. /help lists them all.", ok=False)
+
+
+KEYS = """Enter sends · Ctrl+J or Shift+Enter breaks the line · Up and Down recall
+Esc cancels and keeps the text · F2 changes the HUD · Ctrl+C twice quits
+//text sends a text that begins with a slash"""
+
+
+def _value(chat: Chat, name: str) -> str:
+    owner: Spec | Sampling = chat.spec if _is_spec(name) else chat.sampling
+    value = getattr(owner, name)
+    return str(_off(type(owner), name) if value is None else value)
+
+
+def _is_spec(name: str) -> bool:
+    return name in {each.name for each in fields(Spec)}
+
+
+def _off(options: type[Spec | Sampling], name: str) -> str:
+    return str(grammar.limits(options, name)["off"])
+
+
+def _usage_name(options: type[Options], field: str) -> str:
+    off = grammar.limits(options, field)["off"]
+    return f"N|{off}" if off else "X" if "float" in options.__annotations__[field] else "N"
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "autoregressive",
+        "plain decoding, one token a pass",
+        autoregressive,
+        aliases=("target",),
+        example="/autoregressive",
+    ),
+    setting(Sampling, "length", "/length 100"),
+    Command(
+        "processor",
+        "how tokens are picked: greedy, multinomial T, topk T K, nucleus T P, topknucleus T K P",
+        processor,
+        (
+            grammar.word("NAME", tuple(PROCESSORS)),
+            grammar.text("ARGS", "its numbers", optional=True),
+        ),
+        "/processor nucleus 0.8 0.9",
+        now=lambda chat: chat.sampling.processor,
+    ),
+    setting(Sampling, "temperature", "/temperature 0.7"),
+    setting(Sampling, "top_p", "/top_p 0.9"),
+    setting(Sampling, "top_k", "/top_k 40"),
+    setting(Sampling, "min_p", "/min_p 0.05"),
+    setting(Sampling, "seed", "/seed 42"),
+    Command(
+        "system",
+        "the system text, or the template's own",
+        system,
+        (grammar.text("TEXT", "a text, or default", optional=True),),
+        "/system Answer in one sentence.",
+    ),
+    setting(Spec, "context", "/context 4096"),
+    setting(Spec, "threads", "/threads 2"),
+    Command("undo", "take the last turn back", session_commands.undo, idle=True, example="/undo"),
+    Command("retry", "answer the last message again", session_commands.retry, idle=True),
+    Command("clear", "start the conversation afresh", clear, idle=True, example="/clear"),
+    Command(
+        "save",
+        "name this session, or write it to a path",
+        session_commands.save,
+        (grammar.text("NAME", "a name, or an absolute path", optional=True),),
+        "/save first-chat",
+        idle=True,
+    ),
+    Command(
+        "load",
+        "go on with a saved session; without a name, list them",
+        session_commands.load,
+        (grammar.text("NAME", "a session's name", optional=True),),
+        "/load first-chat",
+        idle=True,
+    ),
+    Command("engine", "what runs, and what else can run here", engine, example="/engine"),
+    Command(
+        "debug",
+        "show every step: drafted, accepted, emitted, ms",
+        debug,
+        (grammar.word("on|off", ("on", "off")),),
+        "/debug on",
+    ),
+    Command("theme", "colours", theme, (grammar.word("NAME", THEMES, True),), "/theme nord"),
+    Command(
+        "help",
+        "this list, or one command",
+        help_text,
+        (grammar.text("COMMAND", "a command's name", optional=True),),
+        "/help length",
+    ),
+    Command("quit", "save and leave", quit_chat, aliases=("exit", "bye")),
+)

@@ -1,0 +1,40 @@
+"""What /engine says: what runs now, what it holds, and what else can run here."""
+
+from __future__ import annotations
+
+from ..engines.available import availability
+from ..engines.events import Loaded, Model
+from ..engines.options import Spec
+from ..sessions.chat import Chat
+from ..sessions.clean import one_line
+from . import figures
+
+
+def engine_report(chat: Chat) -> str:
+    loaded = next((each for each in reversed(chat.log.records) if isinstance(each, Loaded)), None)
+    running = _running(loaded) if loaded else ["The model is not loaded yet."]
+    ready = [f"{each.name:14} {each.told}" for each in availability()]
+    return "\n".join([*running, "", "Can run here:", *ready])
+
+
+def _running(loaded: Loaded) -> list[str]:
+    spec, model = loaded.spec, loaded.model
+    memory = ", ".join(f"{name} {figures.size(held)}" for name, held in loaded.memory.items())
+    return [
+        f"model     {one_line(model.name)} · {one_line(model.architecture)}"
+        f" · {figures.count(model.parameters)} parameters · file {one_line(model.quantization)}",
+        f"engine    {_engine(spec)}",
+        f"context   {spec.context} of {model.context} trained positions",
+        f"memory    {memory}",
+        f"loaded in {figures.duration(loaded.load_ns / 1e9)}",
+        f"hashes    weights {model.sha256[:12]} · template {model.template_sha256[:12]}"
+        f" · stop ids {_ids(model)}",
+    ]
+
+
+def _engine(spec: Spec) -> str:
+    return f"{spec.target} · {spec.drafter} · {spec.dtype} · {spec.device} · {spec.threads} threads"
+
+
+def _ids(model: Model) -> str:
+    return ", ".join(str(each) for each in model.stop_ids)

@@ -1,0 +1,219 @@
+"""The conversation as lines. One widget draws it all: a widget for each Markdown block costs
+twice as much a frame, and more with every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.style import Style
+from textual import events
+from textual.geometry import Offset, Size
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+
+from .blocks import Blocks
+from .paper import Paper
+
+KEPT = 100  # entries that stay on the screen; older ones are folded
+FOLD = 40  # at once, so that the view does not move at every turn
+
+
+class Note:
+    """Text that is no Markdown: what the person said, notices, figures."""
+
+    def __init__(self, text: str, style: str, mark: str = "", tight: bool = False) -> None:
+        self.text = text
+        self.tight = tight
+        self._style, self._mark = style, mark
+        self._strips: list[Strip] = []
+        self._for: tuple[Paper, int] | None = None
+
+    def strips(self, paper: Paper, width: int) -> list[Strip]:
+        if self._for != (paper, width):
+            self._for = paper, width
+            self._strips = paper.plain(self.text, width, self._style, self._mark)
+        return self._strips
+
+
+class Answer:
+    """Markdown that grows at its end; what cannot change any more is laid out once."""
+
+    tight = False
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self._blocks = Blocks()
+        self._settled: list[Strip] = []
+        self._count = 0  # closed blocks in `_settled`
+        self._for: tuple[Paper, int] | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    def append(self, text: str) -> None:
+        self.pieces.append(text)
+        self._blocks.append(text)
+
+    def finish(self) -> None:
+        self._blocks.finish()
+
+    def strips(self, paper: Paper, width: int) -> list[Strip]:
+        if self._for != (paper, width):
+            self._for, self._settled, self._count = (paper, width), [], 0
+        for block in self._blocks.closed[self._count :]:
+            _join(self._settled, paper.block(block, width), block.tight)
+        self._count = len(self._blocks.closed)
+        if not self._blocks.open.source:
+            return self._settled
+        growing = list(self._settled)
+        _join(growing, paper.block(self._blocks.open, width), self._blocks.open.tight)
+        return growing
+
+
+Entry = Note | Answer
+
+
+class Transcript(ScrollView, can_focus=True):
+    """Follows its end until the reader scrolls up, and again when they are back there."""
+
+    ALLOW_SELECT = True
+    BINDINGS: ClassVar = [("end", "follow", "Follow")]
+    COMPONENT_CLASSES: ClassVar = {
+        f"transcript--{name}"
+        for name in ("user", "dim", "notice", "error", "selected", "code", "code_block", "heading")
+        + ("bullet", "quote", "link")
+    }
+
+    def __init__(self, folded: Callable[[int], str]) -> None:
+        super().__init__()
+        self.entries: list[Entry] = []
+        self.lines: list[Strip] = []
+        self.following = True
+        self._folded = folded  # the sentence for a number of folded entries
+        self._hidden = 0
+        self._fold: Note | None = None
+        self._paper: Paper | None = None
+        self._stale = False
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        if len(self.entries) > KEPT + FOLD:
+            self._hidden += FOLD
+            del self.entries[:FOLD]
+            self._fold = Note(self._folded(self._hidden), "dim")
+        self._stale = True
+
+    def changed(self) -> None:
+        """An entry has grown."""
+        self._stale = True
+
+    def clear(self) -> None:
+        self.entries.clear()
+        self._hidden, self._fold, self._stale = 0, None, True
+        self.following = True
+
+    def paint(self) -> None:
+        """Lays out what is new. Called by the one timer, so any number of changes costs one."""
+        if not self._stale or not self.size.width:
+            return
+        self._stale = False
+        old, width = self.lines, self._width()
+        self.lines = self._lay_out(width)
+        self.virtual_size = Size(width, len(self.lines))
+        self._refresh_from(_first_difference(old, self.lines))
+        if self.following:
+            self.scroll_end(animate=False, immediate=True)
+
+    def text(self) -> str:
+        """What can be read here, scrolled away or not."""
+        return "\n".join(strip.text.rstrip() for strip in self.lines)
+
+    def action_follow(self) -> None:
+        self.following = True
+        self.scroll_end(animate=False, immediate=True)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.following = new_value >= self.max_scroll_y
+
+    def on_resize(self, _: events.Resize) -> None:
+        self._stale = True
+        if self.following:
+            self.scroll_end(animate=False, immediate=True)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._paper, self._stale = None, True
+
+    def render_line(self, y: int) -> Strip:
+        row = y + self.scroll_offset.y
+        if row >= len(self.lines):
+            return Strip.blank(self.size.width, self.rich_style)
+        strip = self.lines[row].adjust_cell_length(self.size.width)
+        if self.text_selection and (span := self.text_selection.get_span(row)):
+            strip = _select(strip, span, self._style("selected"))
+        return strip.apply_style(self.rich_style).apply_offsets(0, row)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        last = len(self.lines) - 1
+        end = selection.end
+        if last < 0:
+            return None
+        within = end if end is not None and end.y <= last else Offset(self.size.width, last)
+        return Selection(selection.start, within).extract(self.text()), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002
+        self.refresh()
+
+    def _width(self) -> int:
+        return self.scrollable_content_region.width
+
+    def _lay_out(self, width: int) -> list[Strip]:
+        paper = self._paper = self._paper or self._new_paper()
+        lines: list[Strip] = []
+        for entry in ([self._fold] if self._fold else []) + self.entries:
+            _join(lines, entry.strips(paper, width), entry.tight)
+        return lines
+
+    def _refresh_from(self, line: int) -> None:
+        top = self.scroll_offset.y
+        self.refresh_lines(max(line, top), max(top + self.size.height - line, 1))
+
+    def _style(self, name: str) -> Style:
+        return self.get_component_rich_style(f"transcript--{name}", partial=True)
+
+    def _new_paper(self) -> Paper:
+        styles = {name: self._style(name) for name in ("user", "dim", "notice", "error", "code")}
+        styles |= {"code_block": self._style("code_block"), "block_quote": self._style("quote")}
+        styles |= {f"h{n}": self._style("heading") for n in range(1, 7)}
+        styles |= {f"item.{name}": self._style("bullet") for name in ("bullet", "number")}
+        styles |= {"link": self._style("link"), "link_url": self._style("dim")}
+        styles |= {"hr": self._style("dim"), "table.border": self._style("dim")}
+        styles |= {"table.header": self._style("heading")}
+        if self.app.native_ansi_color:
+            return Paper(styles, "ansi_dark" if self.app.current_theme.dark else "ansi_light")
+        return Paper(styles, "github-dark" if self.app.current_theme.dark else "default")
+
+
+def _join(lines: list[Strip], more: list[Strip], tight: bool) -> None:
+    if lines and more and not tight:
+        lines.append(Strip.blank(0))
+    lines.extend(more)
+
+
+def _first_difference(old: list[Strip], new: list[Strip]) -> int:
+    """Lines that did not change are the same objects, so only the end is compared."""
+    same = min(len(old), len(new))
+    while same and old[same - 1] is not new[same - 1]:
+        same -= 1
+    return same
+
+
+def _select(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
+    start, end = (cell_len(strip.text[:n]) if n >= 0 else strip.cell_length for n in span)
+    before, within, after = strip.divide([start, end, strip.cell_length])
+    return Strip.join([before, Strip(Segment_apply(within, style)), after])
