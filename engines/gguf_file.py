@@ -23,7 +23,19 @@ MAX_ENTRIES = 1 << 16  # keys, or tensors
 MAX_STRINGS = 1 << 20  # of one array; the largest vocabularies have a quarter of it
 MAX_BYTES = 1 << 26  # of one string or array of numbers
 
-_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_NUMBERS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _STRING, _ARRAY = 8, 9
 
 
@@ -175,4 +187,3 @@ def _placed(
             )
         shape = tuple(reversed(dims))
         yield name, Tensor(gguf.GGMLQuantizationType(kind), shape, start + offset, size)
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -127,7 +127,7 @@ def _options(options: type[Spec] | type[Sampling], names: Mapping[str, str]) -> 
 def _record(record: Any, names: Names) -> Reader:
     hints, theirs = get_type_hints(record), names.get(record, {})
     parts = [
-        (theirs.get(each.name, each.name), reader(hints[each.name], names), _default(each))
+        (theirs.get(each.name, each.name), reader(hints[each.name], names), each.default)
         for each in fields(record)
     ]
     known = {key for key, _, _ in parts}
@@ -146,10 +146,6 @@ def _record(record: Any, names: Names) -> Reader:
         )
 
     return read
-
-
-def _default(declared: Field[Any]) -> Any:
-    return declared.default
 
 
 def _absent(key: str, default: Any) -> Any:

@@ -4,9 +4,11 @@ twice as much a frame, and more with every answer."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import ClassVar
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Offset, Size
@@ -18,7 +20,8 @@ from .blocks import Blocks
 from .paper import Paper
 
 KEPT = 100  # entries that stay on the screen; older ones are folded
-FOLD = 40  # at once, so that the view does not move at every turn
+FOLD = 40  # at once, so that the work is rare
+_BLANK = Strip.blank(0)
 
 
 class Note:
@@ -97,11 +100,12 @@ class Transcript(ScrollView, can_focus=True):
         self._hidden = 0
         self._fold: Note | None = None
         self._paper: Paper | None = None
+        self._laid_out_for = 0  # width
         self._stale = False
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
-        if len(self.entries) > KEPT + FOLD:
+        if len(self.entries) > KEPT + FOLD and self.following:
             self._hidden += FOLD
             del self.entries[:FOLD]
             self._fold = Note(self._folded(self._hidden), "dim")
@@ -124,9 +128,12 @@ class Transcript(ScrollView, can_focus=True):
         old, width = self.lines, self._width()
         self.lines = self._lay_out(width)
         self.virtual_size = Size(width, len(self.lines))
-        self._refresh_from(_first_difference(old, self.lines))
         if self.following:
             self.scroll_end(animate=False, immediate=True)
+        elif self._laid_out_for != width:
+            self.scroll_to(y=self.scroll_y * len(self.lines) / max(len(old), 1), animate=False)
+        self._laid_out_for = width
+        self._refresh_changed(old)
 
     def text(self) -> str:
         """What can be read here, scrolled away or not."""
@@ -179,9 +186,13 @@ class Transcript(ScrollView, can_focus=True):
             _join(lines, entry.strips(paper, width), entry.tight)
         return lines
 
-    def _refresh_from(self, line: int) -> None:
-        top = self.scroll_offset.y
-        self.refresh_lines(max(line, top), max(top + self.size.height - line, 1))
+    def _refresh_changed(self, old: list[Strip]) -> None:
+        """Lines that did not change are the same objects, so most frames draw one or two."""
+        top, end = self.scroll_offset.y, self.scroll_offset.y + self.size.height
+        pairs = zip_longest(old[top:end], self.lines[top:end])
+        changed = [top + n for n, (was, now) in enumerate(pairs) if was is not now]
+        if changed:
+            self.refresh_lines(changed[0], changed[-1] - changed[0] + 1)
 
     def _style(self, name: str) -> Style:
         return self.get_component_rich_style(f"transcript--{name}", partial=True)
@@ -201,19 +212,12 @@ class Transcript(ScrollView, can_focus=True):
 
 def _join(lines: list[Strip], more: list[Strip], tight: bool) -> None:
     if lines and more and not tight:
-        lines.append(Strip.blank(0))
+        lines.append(_BLANK)
     lines.extend(more)
-
-
-def _first_difference(old: list[Strip], new: list[Strip]) -> int:
-    """Lines that did not change are the same objects, so only the end is compared."""
-    same = min(len(old), len(new))
-    while same and old[same - 1] is not new[same - 1]:
-        same -= 1
-    return same
 
 
 def _select(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
     start, end = (cell_len(strip.text[:n]) if n >= 0 else strip.cell_length for n in span)
     before, within, after = strip.divide([start, end, strip.cell_length])
-    return Strip.join([before, Strip(Segment_apply(within, style)), after])
+    marked = Strip(Segment.apply_style(within, post_style=style), within.cell_length)
+    return Strip.join([before, marked, after])

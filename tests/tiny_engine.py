@@ -1,0 +1,86 @@
+"""A LocalEngine over TinyTarget; run as a module it is a worker process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator
+from dataclasses import replace
+
+from tokenhud.engines.events import EngineError, Message, Model, Progress
+from tokenhud.engines.local import Detokeniser, LocalEngine, Parts
+from tokenhud.engines.options import Spec
+from tokenhud.engines.worker import serve
+
+from .tiny import TinyTarget
+
+MODEL = Model("tiny", "", "0" * 64, "tiny", 1, "none", 11, 64, "1" * 64, (10,))
+
+
+class Letters:
+    """One letter a token; user text is its length in tokens of "b"."""
+
+    stop_ids = frozenset({10})
+
+    def prompt(self, messages: tuple[Message, ...]) -> tuple[list[int], list[str]]:
+        said = messages[-1].content
+        if said == "bug":
+            raise ZeroDivisionError("a bug\nits last line")
+        if said == "fault":
+            raise EngineError("The fault.", "The remedy.")
+        if said == "print":
+            os.write(1, b"noise from a C library\n")
+        if said == "die":
+            os.kill(os.getpid(), 9)
+        return [1] * sum(len(message.content) for message in messages), []
+
+    def detokeniser(self) -> Detokeniser:
+        return Speller()
+
+
+class Speller:
+    def push(self, token: int) -> str:
+        return "abcdefghijk"[token]
+
+    def flush(self) -> str:
+        return "."
+
+
+class HeldTarget(TinyTarget):
+    context = 64
+    slow = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[int] = []
+        self.closed = False
+
+    def cached(self, tokens: object) -> int:
+        same = [a == b for a, b in zip(self.held, tokens, strict=False)]  # type: ignore[call-overload]
+        return min((*same, False).index(False), len(list(tokens)) - 1)  # type: ignore[call-overload]
+
+    def logits(self, tokens, last):  # type: ignore[no-untyped-def]
+        time.sleep(self.slow)
+        self.held = list(tokens)
+        return super().logits(tokens, last)
+
+    def memory(self) -> dict[str, int]:
+        return {"weights": 8}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def open_tiny(spec: Spec) -> Generator[Progress, None, Parts]:
+    yield Progress(1, "Reading", 0, 2)
+    if spec.model == "missing":
+        raise EngineError("There is no such model.", "Name another.")
+    yield Progress(2, "Reading", 2, 2)
+    target = HeldTarget()
+    target.slow = 0.02 if spec.model == "slow" else 0.0
+    yield Progress(3, "Opening", 0, 0)
+    return Parts(target, Letters(), MODEL, replace(spec, device="cpu", threads=1, context=64))
+
+
+if __name__ == "__main__":
+    serve(LocalEngine(open_tiny))

@@ -1,0 +1,139 @@
+"""The command line: `tokenhud`, `tokenhud ask`, `tokenhud bench peers`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__
+from .engines.events import EngineError
+from .engines.options import OptionError, Options, Sampling, Spec, from_record, limits
+
+EXIT_ERROR = 3  # 1 and 2 are verdicts of comparisons: see `tokenhud bench`
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_ERROR, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        status: int = given.run(given)
+    except (EngineError, OptionError) as error:
+        print(f"tokenhud: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except BrokenPipeError:  # the reader of our output left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    _add_options(options, Spec, "what runs")
+    _add_options(options, Sampling, "how it picks")
+    options.add_argument(
+        "--system", default=argparse.SUPPRESS, metavar="TEXT", help="the system text"
+    )
+
+    parser = _Parser(prog="tokenhud", description=__doc__, parents=[options])
+    parser.add_argument("--version", action="version", version=f"tokenhud {__version__}")
+    parser.add_argument("--plain", action="store_true", help="chat line by line, no full screen")
+    parser.add_argument("--load", metavar="NAME", help="go on with a saved session")
+    parser.set_defaults(run=_chat)
+    commands = parser.add_subparsers(title="commands", parser_class=_Parser, metavar="COMMAND")
+
+    ask = commands.add_parser("ask", parents=[options], help="answer one message and leave")
+    ask.add_argument("text", nargs="*", help="the message; standard input is added to it")
+    ask.add_argument("--json", action="store_true", help="print answer and figures as JSON")
+    ask.add_argument("--log", metavar="FILE", type=Path, help="write the session's log here")
+    ask.set_defaults(run=_ask)
+
+    bench = commands.add_parser("bench", help="measure")
+    kinds = bench.add_subparsers(title="benchmarks", parser_class=_Parser, required=True)
+    peers = kinds.add_parser("peers", help="this program beside transformers, side by side")
+    peers.add_argument("--runs", type=int, default=5, metavar="N")
+    peers.add_argument("--length", type=int, default=128, metavar="N", help="tokens an answer")
+    peers.add_argument("--json", action="store_true", help="print raw samples too, as JSON")
+    peers.set_defaults(run=_bench_peers)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, options: type[Options], title: str) -> None:
+    group = parser.add_argument_group(title)
+    for each in fields(options):
+        rule = limits(options, each.name)
+        group.add_argument(
+            f"--{each.name.replace('_', '-')}",
+            dest=each.name,
+            default=argparse.SUPPRESS,
+            metavar="|".join(rule["names"]) if "names" in rule else each.name[0].upper(),
+            help=f"{rule['about']} (default: {_default(each.default, rule)})",
+        )
+
+
+def _default(value: object, rule: Any) -> object:
+    return rule["off"] if value is None else value
+
+
+def _chosen(options: type[Options], given: argparse.Namespace) -> Options:
+    """Options from the typed words; raises OptionError with the range."""
+    record = {
+        each.name: _typed(str(each.type), limits(options, each.name), getattr(given, each.name))
+        for each in fields(options)
+        if hasattr(given, each.name)
+    }
+    return from_record(options, record)
+
+
+def _typed(kind: str, rule: Any, text: str) -> Any:
+    if "low" not in rule or not text.isascii() or "_" in text:
+        return text
+    if text == rule["off"]:
+        return None
+    try:
+        return float(text) if "float" in kind else int(text)
+    except ValueError:
+        return text
+
+
+def _chat(given: argparse.Namespace) -> int:
+    from .tui.start import chat_in_terminal
+
+    return chat_in_terminal(
+        _chosen(Spec, given),
+        _chosen(Sampling, given),
+        getattr(given, "system", None),
+        given.load,
+        given.plain,
+    )
+
+
+def _ask(given: argparse.Namespace) -> int:
+    from .tui.ask import ask
+
+    return ask(
+        " ".join(given.text),
+        _chosen(Spec, given),
+        _chosen(Sampling, given),
+        getattr(given, "system", None),
+        given.log,
+        given.json,
+    )
+
+
+def _bench_peers(given: argparse.Namespace) -> int:
+    from .tui.bench_peers import bench_peers
+
+    return bench_peers(given.runs, given.length, given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
