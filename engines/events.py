@@ -74,6 +74,7 @@ class Loaded:
     spec: Spec
     load_ns: int
     memory: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

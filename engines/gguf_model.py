@@ -178,7 +178,7 @@ def _llama3(file: GGUFFile, theta: float, head_dim: int) -> dict[str, Any]:
     """Llama 3's scaling. A GGUF holds only the factor of each frequency, so Meta's constants are
     assumed and the factors they give are compared with those found."""
     found = file.weights("rope_freqs.weight")
-    factor, low, high, original = float(found.max()), 1.0, 4.0, 8192
+    factor, low, high, original = round(float(found.max()), 3), 1.0, 4.0, 8192
     turns = original * theta ** (-np.arange(0, head_dim, 2) / head_dim) / (2 * math.pi)
     blend = np.clip((turns - low) / (high - low), 0, 1)
     factors = 1 / ((1 - blend) / factor + blend)

@@ -52,11 +52,7 @@ def tokenizer(file: GGUFFile) -> Tokenizer:
         raise
     except Exception as error:  # tokenizers raises bare Exceptions on merges that do not fit
         raise broken(file.path, f"its tokenizer does not fit together ({error})") from error
-    kinds = list(zip(tokens, _kinds(file, len(tokens)), strict=True))
-    special = [each for each, of in kinds if of in (UNKNOWN, CONTROL)]
-    built.add_special_tokens([AddedToken(each, normalized=False) for each in special])
-    always = [each for each, of in kinds if of == USER_DEFINED]
-    built.add_tokens([AddedToken(each, normalized=False) for each in always])
+    _add(built, file, tokens)
     _begin(built, file, tokens)
     return built
 
@@ -133,6 +129,15 @@ def _merges(vocabulary: dict[str, int], scores: Sequence[float]) -> list[tuple[s
         if piece[:cut] in vocabulary and piece[cut:] in vocabulary
     ]
     return [pair for *_, pair in sorted(found)]
+
+
+def _add(built: Tokenizer, file: GGUFFile, tokens: Sequence[str]) -> None:
+    """Control tokens, and those that the file wants kept whole in any text."""
+    kinds = list(zip(tokens, _kinds(file, len(tokens)), strict=True))
+    special = [each for each, of in kinds if of in (UNKNOWN, CONTROL)]
+    built.add_special_tokens([AddedToken(each, normalized=False) for each in special])
+    always = [each for each, of in kinds if of == USER_DEFINED]
+    built.add_tokens([AddedToken(each, normalized=False) for each in always])
 
 
 def _adds_bos(file: GGUFFile) -> bool:

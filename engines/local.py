@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Event as Flag
 from typing import Protocol, cast
@@ -40,18 +40,18 @@ class Held(Target, Protocol):
     def close(self) -> None: ...
 
 
-class Detokeniser(Protocol):
+class Speller(Protocol):
     def push(self, token: int) -> str: ...
     def flush(self) -> str: ...
 
 
-class Text(Protocol):
+class Speech(Protocol):
     """Messages to ids by the model's own template, and ids back to text."""
 
     @property
     def stop_ids(self) -> frozenset[int]: ...
-    def prompt(self, messages: tuple[Message, ...]) -> tuple[list[int], list[str]]: ...
-    def detokeniser(self) -> Detokeniser: ...
+    def prompt(self, messages: Sequence[Message]) -> tuple[list[int], list[str]]: ...
+    def detokeniser(self) -> Speller: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ class Parts:
     """An opened model; `spec` has every "auto" resolved."""
 
     target: Held
-    text: Text
+    text: Speech
     model: Model
     spec: Spec
+    notes: tuple[str, ...] = ()  # what a person should know about the opening
 
 
 Opener = Callable[[Spec], Generator[Progress, None, Parts]]
@@ -115,7 +116,7 @@ class LocalEngine:
             return None
         self._parts, self._asked, self._cold = parts, wanted, True
         now = self._clock()
-        yield Loaded(now, parts.model, parts.spec, now - began, parts.target.memory())
+        yield Loaded(now, parts.model, parts.spec, now - began, parts.target.memory(), parts.notes)
         return parts
 
     def _unless_cancelled(

@@ -77,7 +77,7 @@ class Sampling:
         return names[self.top_k > 0, self.top_p < 1]
 
 
-def limits(options: type[Options], name: str) -> Mapping[str, Any]:
+def limits(options: type[Spec | Sampling], name: str) -> Mapping[str, Any]:
     """What is declared of one field: about, and low, high, off or names."""
     return _fields(options)[name].metadata
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-_LAST = 64 * 1024
+_CHUNK = 64 * 1024
 
 
-class Locked(Exception):
+class LockedError(Exception):
     """Another process appends to this file."""
 
 
 class Appender:
-    """Appends lines, each whole or not at all; what finds no room waits for the next call.
+    """Appends lines, each whole or not at all. Holds the file's lock until closed.
 
-    Raises OSError where the file can't be opened and Locked where another process holds it.
+    Raises OSError where the file can't be opened and LockedError where another process has it.
     """
 
     def __init__(self, path: Path, *, new: bool) -> None:
@@ -35,12 +35,12 @@ class Appender:
             _unlock(self._lock)
             raise
 
-    def append(self, line: str) -> None:
-        """Raises OSError where the disk refuses; nothing is lost by that."""
+    def add(self, line: str) -> None:
+        """Queues a line for `flush`."""
         self._waiting.append(line.encode() + b"\n")
-        self.flush()
 
     def flush(self) -> None:
+        """Raises OSError where the disk refuses; what is left waits for the next call."""
         while self._waiting:
             self._put(self._waiting[0])
             self._waiting.popleft()
@@ -49,7 +49,7 @@ class Appender:
         os.fsync(self._file)
 
     def rename(self, path: Path) -> None:
-        """Moves the file to `path`, which must not exist."""
+        """Moves the file to `path` in the same folder, which must not exist."""
         lock = _locked(path)
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -60,22 +60,37 @@ class Appender:
         _unlock(self._lock)
         self.path, self._lock = path, lock
 
-    def copy_from(self, path: Path) -> None:
-        with path.open("rb") as source:
-            while chunk := source.read(_LAST):
+    def copy_from(self, other: Appender) -> None:
+        """All of `other`, also what it has still to write."""
+        with other.path.open("rb") as source:
+            while chunk := source.read(_CHUNK):
                 self._put(chunk)
+        self._waiting += other._waiting
 
-    def set_torn_line_aside(self) -> bool:
-        """Moves what follows the last newline to a file beside this one."""
+    def unfinished(self) -> bytes:
+        """What follows the last newline."""
         end = os.fstat(self._file).st_size
         start = self._after_last_newline(end)
-        if start == end:
-            return False
+        return os.pread(self._file, end - start, start)
+
+    def finish(self) -> None:
+        """Ends a last line that is whole but for its newline."""
+        self._put(b"\n")
+
+    def set_aside(self, torn: bytes) -> Path:
+        """Moves `torn`, the file's last bytes, to a file beside it."""
         aside = self.path.with_name(self.path.name + ".torn")
-        with aside.open("ab", opener=_private) as torn:
-            torn.write(os.pread(self._file, end - start, start) + b"\n")
-        os.ftruncate(self._file, start)
-        return True
+        aside.touch(mode=0o600)
+        with aside.open("ab") as file:
+            file.write(torn + b"\n")
+        os.ftruncate(self._file, os.fstat(self._file).st_size - len(torn))
+        return aside
+
+    def discard(self) -> None:
+        """Deletes the file."""
+        os.close(self._file)
+        self.path.unlink()
+        _unlock(self._lock)
 
     def close(self) -> None:
         """The last attempt to write what waits; raises OSError where that or fsync fails."""
@@ -100,7 +115,7 @@ class Appender:
 
     def _after_last_newline(self, end: int) -> int:
         while end > 0:
-            begin = max(0, end - _LAST)
+            begin = max(0, end - _CHUNK)
             found = os.pread(self._file, end - begin, begin).rfind(b"\n")
             if found >= 0:
                 return begin + found + 1
@@ -114,16 +129,12 @@ def _locked(path: Path) -> FileLock:
     try:
         lock.acquire()
     except Timeout:
-        raise Locked(str(path)) from None
+        raise LockedError(str(path)) from None
     return lock
 
 
 def _unlock(lock: FileLock) -> None:
     """Removed while held: whoever waits on the old file finds it unlinked and tries again."""
     with suppress(OSError):
-        os.unlink(lock.lock_file)
+        Path(lock.lock_file).unlink()
     lock.release()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

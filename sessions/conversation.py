@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
 from ..engines.events import Message, Reason, Step, Stop
-from ..engines.options import OptionError, Sampling, Spec
+from ..engines.options import OptionError, Sampling, Spec, from_record, to_record
 from .records import Clear, Header, Record, Setting, Turn, Undo
 
 SPEC_NAMES = frozenset(each.name for each in fields(Spec))
@@ -80,9 +80,9 @@ class Conversation:
     def _set(self, setting: Setting) -> None:
         name, value = setting.name, setting.value
         if name in SPEC_NAMES:
-            self.spec = replace(self.spec, **{name: value})
+            self.spec = from_record(Spec, to_record(self.spec) | {name: value})
         elif name in SAMPLING_NAMES:
-            self.sampling = replace(self.sampling, **{name: value})
+            self.sampling = from_record(Sampling, to_record(self.sampling) | {name: value})
         elif name == "system" and (value is None or isinstance(value, str)):
             self.system = value
         else:

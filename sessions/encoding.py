@@ -22,7 +22,7 @@ from ..engines.events import (
 from ..engines.options import Spec
 from .clean import MARK
 from .records import Clear, Header, Record, Setting, Turn, Undo
-from .schema import BadRecord, Reader, reader
+from .schema import Reader, RecordError, reader
 
 KINDS: dict[str, type[Record]] = {
     "header": Header,
@@ -50,7 +50,6 @@ NAMES: dict[type, dict[str, str]] = {
 }
 _KIND_OF = {record: kind for kind, record in KINDS.items()}
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_MOST_DIGITS = 19  # of a 64-bit integer
 
 
 def to_line(record: Record, seq: int) -> str:
@@ -68,23 +67,31 @@ def from_line(text: str) -> Record:
 
 
 def numbered_record(text: str) -> tuple[int, Record]:
-    """A line's sequence number and its record; raises BadRecord with the reason."""
-    try:
-        values = _DECODER.decode(text)
-    except RecursionError:
-        raise BadRecord("is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise BadRecord(f"is not JSON ({error.msg} at character {error.pos + 1})") from None
+    """A line's sequence number and its record; raises RecordError with the reason."""
+    values = _parsed(text)
     if not isinstance(values, dict):
-        raise BadRecord("is not a record")
+        raise RecordError("is not a record")
     seq, kind = values.pop("seq", None), values.pop("type", None)
     if type(seq) is not int or seq < 0:
-        raise BadRecord("has no sequence number")
+        raise RecordError("has no sequence number")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise BadRecord("is of no known type")
+        raise RecordError("is of no known type")
     record: Record = _reader(kind)(values, kind)
     _check(record)
     return seq, record
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except RecordError:
+        raise
+    except RecursionError:
+        raise RecordError("is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise RecordError(f"is not JSON ({error.msg} at character {error.pos + 1})") from None
+    except ValueError:  # Python's own bound on the digits of an integer
+        raise RecordError("holds a number that is too large") from None
 
 
 @cache
@@ -97,13 +104,13 @@ def _check(record: Record) -> None:
     match record:
         case Step(tokens, pieces, drafted, accepted):
             if len(pieces) != len(tokens):
-                raise BadRecord("has not one piece a token")
+                raise RecordError("has not one piece a token")
             if accepted > min(drafted, len(tokens)):
-                raise BadRecord("accepts more tokens than were drafted or emitted")
+                raise RecordError("accepts more tokens than were drafted or emitted")
         case Start(prompt=prompt, cached=cached) if cached > len(prompt):
-            raise BadRecord("has more cached tokens than prompt")
+            raise RecordError("has more cached tokens than prompt")
         case Prefill(done=done, total=total) if done > total:
-            raise BadRecord("has more tokens done than there are")
+            raise RecordError("has more tokens done than there are")
 
 
 def _plain(value: Any) -> Any:
@@ -129,30 +136,23 @@ def _dump(values: Any) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise BadRecord("names a field twice")
+        raise RecordError("names a field twice")
     return values
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise BadRecord("holds a number that is too large")
-    return int(digits)
 
 
 def _real(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise BadRecord("holds a number that is too large")
+        raise RecordError("holds a number that is too large")
     return value
 
 
 def _no_constant(name: str) -> None:
-    raise BadRecord(f"holds {name}, which is not JSON")
+    raise RecordError(f"holds {name}, which is not JSON")
 
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique,
-    parse_int=_integer,
     parse_float=_real,
     parse_constant=_no_constant,
 )

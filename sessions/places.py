@@ -17,6 +17,7 @@ from .clean import one_line
 SUFFIX = ".jsonl"
 LONGEST = 100  # characters of a name
 _LONGEST_BYTES = 200  # leaves a file system's 255 room for suffixes and numbers
+_NOWHERE = Path("/dev/null/sessions")  # can't be made, so nothing is kept
 _NAME_RULE = (
     f"A name is 1 to {LONGEST} letters, digits, spaces and . _ - and does not begin with . or -"
 )
@@ -33,9 +34,12 @@ class Session(NamedTuple):
 
 def session_folder() -> Path:
     """TOKENHUD_HOME, or the platform's folder for user data; nothing is made here."""
-    chosen = os.environ.get("TOKENHUD_HOME")
-    home = Path(chosen).absolute() if chosen else user_data_path("tokenhud", appauthor=False)
-    return home / "sessions"
+    if chosen := os.environ.get("TOKENHUD_HOME"):
+        return Path(chosen).absolute() / "sessions"
+    try:
+        return user_data_path("tokenhud", appauthor=False) / "sessions"
+    except RuntimeError:  # no home at all
+        return _NOWHERE
 
 
 def locate(text: str, folder: Path) -> Path:
@@ -88,9 +92,9 @@ def list_sessions(folder: Path) -> list[Session]:
 
 
 def _session(entry: os.DirEntry[str]) -> Session | None:
-    stem, suffix = os.path.splitext(entry.name)
+    stem = entry.name.removesuffix(SUFFIX)
     try:
-        if suffix != SUFFIX or not _is_name(stem) or not entry.is_file(follow_symlinks=False):
+        if stem == entry.name or not _is_name(stem) or not entry.is_file(follow_symlinks=False):
             return None
         status = entry.stat(follow_symlinks=False)
     except OSError:  # deleted meanwhile

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -12,11 +13,15 @@ from ..engines.events import EngineError
 from .clean import one_line
 from .encoding import numbered_record
 from .records import SCHEMA_VERSION, Header, Record
-from .schema import BadRecord
+from .schema import RecordError
 
 LONGEST_LINE = 16 * 1024 * 1024  # bytes
 HOPELESS = 100  # lines without one record: not a log at all
 _CHUNK = 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+# Lines as `to_line` begins them; inside a text the quotes would be escaped.
+_TURN = re.compile(rb'\{"seq":\d+,"type":"turn"')
+_STANDING = re.compile(rb'\{"seq":\d+,"type":"(?:header|setting|loaded|clear)".*')
 _FOREIGN = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -39,20 +44,40 @@ class Problem:
 class Entry(NamedTuple):
     """One line as read. A line that is no record counts as the number that it took."""
 
+    line: int
     seq: int
     record: Record | None
     problem: Problem | None
+    skipped: int = 0  # lines left unread before this one
 
 
 def read(path: Path) -> Iterator[Record | Problem]:
     """All that a log holds, in order, without locking it. Raises EngineError where the file can't
     be read or is no log."""
+    for entry in entries(path):
+        if entry.problem:
+            yield entry.problem
+        if entry.record:
+            yield entry.record
+
+
+def entries(path: Path, tail: int | None = None) -> Iterator[Entry]:
+    """Every line of a log. Given `tail`, the turns that begin before its last `tail` bytes are
+    left unread, though what was set or loaded between them is not."""
+    seq: int | None = 0
+    hopeful = False
     with opened(path) as file:
-        for entry in entries(file, path):
-            if entry.problem:
-                yield entry.problem
-            if entry.record:
-                yield entry.record
+        border = os.fstat(file.fileno()).st_size - tail if tail is not None else 0
+        for line in _lines(file, border):
+            entry = _entry(line, None if line.skipped else seq)
+            hopeful = hopeful or entry.record is not None
+            if not hopeful and line.number >= HOPELESS:
+                break
+            _refuse_newer(entry.record, path)
+            seq = entry.seq + 1
+            yield entry
+    if not hopeful:
+        raise EngineError(f"{one_line(str(path))} holds no session.")
 
 
 def opened(path: Path) -> BinaryIO:
@@ -60,7 +85,7 @@ def opened(path: Path) -> BinaryIO:
     shown = one_line(str(path))
     try:
         if not path.is_file():  # a pipe would block, a folder has no lines
-            raise EngineError(f"There is no session file {shown}.", "/sessions lists what there is.")
+            raise EngineError(f"There is no session file {shown}.")
         file = path.open("rb")
         start = file.read(4)
     except OSError as error:
@@ -68,58 +93,79 @@ def opened(path: Path) -> BinaryIO:
     for mark, what in _FOREIGN.items():
         if start.startswith(mark):
             file.close()
-            raise EngineError(f"{shown} is {what}, not a session log.", "A log is JSON lines in UTF-8.")
-    file.seek(3 if start.startswith(b"\xef\xbb\xbf") else 0)
+            raise EngineError(f"{shown} is {what}, not a session log.", "A log is UTF-8 text.")
+    file.seek(len(_BOM) if start.startswith(_BOM) else 0)
     return file
 
 
-def entries(file: BinaryIO, path: Path, line: int = 0, seq: int | None = 0) -> Iterator[Entry]:
-    """Entries from where `file` stands, `line` lines down, where record `seq` is expected (None is
-    any). Raises EngineError where there is no record, or a later version's."""
-    hopeful = line > 0
-    for number, text in _lines(file, line + 1):
-        entry = _entry(number, text, seq)
-        seq = entry.seq + 1
-        hopeful = hopeful or entry.record is not None
-        if not hopeful and number >= HOPELESS:
-            break
-        _refuse_newer(entry.record, path)
-        yield entry
-    if not hopeful:
-        raise EngineError(f"{one_line(str(path))} holds no session.")
+class _Line(NamedTuple):
+    number: int
+    text: bytes | None  # None where it is too long to hold
+    skipped: int = 0
 
 
-def skip_to_tail(file: BinaryIO, size: int) -> int:
-    """Moves `file` to the first turn that begins in its last `size` bytes, and tells how many lines
-    it passed. Stays where there are fewer bytes, or no turn begins there."""
-    here = file.tell()
-    target = os.fstat(file.fileno()).st_size - size
-    if target <= here:
-        return 0
-    passed = _count_newlines(file, target - here)
-    file.readline()  # the end of a line cut by `target`
-    passed += 1
+def _lines(file: BinaryIO, border: int) -> Iterator[_Line]:
+    """Lines that aren't blank. The turns that begin before the offset `border` are skimmed."""
+    number = skipped = 0
     while text := file.readline(LONGEST_LINE):
-        if b'"type":"turn"' in text[:100]:
-            file.seek(-len(text), os.SEEK_CUR)
-            return passed
-        passed += text.endswith(b"\n")
-    file.seek(here)
-    return 0
+        number += 1
+        if border and _TURN.match(text) and file.tell() < border:
+            number, skipped = yield from _skim(file, border, number)
+            border = 0
+        elif not _is_whole(text, LONGEST_LINE):
+            while not _is_whole(file.readline(_CHUNK), _CHUNK):
+                pass
+            yield _Line(number, None, skipped)
+            skipped = 0
+        elif not text.isspace():
+            yield _Line(number, text, skipped)
+            skipped = 0
 
 
-def _entry(number: int, text: bytes | None, expected: int | None) -> Entry:
+def _skim(file: BinaryIO, border: int, number: int) -> Generator[_Line, None, tuple[int, int]]:
+    """Passes over line `number` and what follows until a turn begins after `border`, yielding only
+    what still stands then. Returns the number of the last line passed, and how many were since
+    the last yield."""
+    seen = number - 1
+    while chunk := _chunk(file, border):
+        if _TURN.match(chunk) and file.tell() - len(chunk) >= border:
+            file.seek(-len(chunk), os.SEEK_CUR)
+            break
+        for found in _STANDING.finditer(chunk):
+            line = number + 1 + chunk.count(b"\n", 0, found.start())
+            yield _Line(line, found[0], line - seen - 1)
+            seen = line
+        number += chunk.count(b"\n")
+    return number, number - seen
+
+
+def _chunk(file: BinaryIO, border: int) -> bytes:
+    """Many whole lines up to `border`, one after it."""
+    left = border - file.tell()
+    return (file.read(min(_CHUNK, left)) if left > 0 else b"") + file.readline(LONGEST_LINE)
+
+
+def _is_whole(text: bytes, limit: int) -> bool:
+    return text.endswith(b"\n") or len(text) < limit
+
+
+def _entry(line: _Line, expected: int | None) -> Entry:
     try:
-        if text is None:
-            raise BadRecord(f"is longer than {LONGEST_LINE >> 20} MB")
-        seq, record = numbered_record(text.decode("utf-8"))
+        if line.text is None:
+            raise RecordError(f"is longer than {LONGEST_LINE >> 20} MB")
+        seq, record = numbered_record(line.text.decode("utf-8"))
     except UnicodeDecodeError:
-        return Entry(expected or 0, None, Problem(number, "is not UTF-8"))
-    except BadRecord as error:
-        return Entry(expected or 0, None, Problem(number, str(error)))
-    if expected is None or seq == expected:
-        return Entry(seq, record, None)
-    return Entry(seq, record, Problem(number, f"is record {seq} where {expected} should be"))
+        return _bad(line, expected, "is not UTF-8")
+    except RecordError as error:
+        return _bad(line, expected, str(error))
+    problem = None
+    if expected is not None and seq != expected:
+        problem = Problem(line.number, f"is record {seq} where {expected} should be")
+    return Entry(line.number, seq, record, problem, line.skipped)
+
+
+def _bad(line: _Line, expected: int | None, why: str) -> Entry:
+    return Entry(line.number, expected or 0, None, Problem(line.number, why), line.skipped)
 
 
 def _refuse_newer(record: Record | None, path: Path) -> None:
@@ -129,23 +175,3 @@ def _refuse_newer(record: Record | None, path: Path) -> None:
             "which is newer than this one.",
             "Update tokenhud to read it.",
         )
-
-
-def _lines(file: BinaryIO, number: int) -> Iterator[tuple[int, bytes | None]]:
-    """Numbered lines that aren't blank, None for one that is too long to hold."""
-    while text := file.readline(LONGEST_LINE):
-        if len(text) == LONGEST_LINE and not text.endswith(b"\n"):
-            while text and not text.endswith(b"\n"):
-                text = file.readline(_CHUNK)
-            yield number, None
-        elif text.strip():
-            yield number, text
-        number += 1
-
-
-def _count_newlines(file: BinaryIO, size: int) -> int:
-    found = 0
-    while size > 0 and (chunk := file.read(min(_CHUNK, size))):
-        found += chunk.count(b"\n")
-        size -= len(chunk)
-    return found

@@ -10,12 +10,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from ..engines.options import OptionError, Sampling, Spec, from_record
 from .clean import one_line
 
-Reader = Callable[[Any, str], Any]  # a JSON value and what to call it; raises BadRecord
+Reader = Callable[[Any, str], Any]  # a JSON value and what to call it; raises RecordError
 Names = Mapping[type, Mapping[str, str]]  # of fields in JSON, where they differ
 _LARGEST = 2**63 - 1
 
 
-class BadRecord(ValueError):
+class RecordError(ValueError):
     """Why a line is no record: a phrase that follows "line 3 "."""
 
 
@@ -40,20 +40,20 @@ def reader(hint: Any, names: Names) -> Reader:
 
 def _integer(value: Any, name: str) -> int:
     if type(value) is not int or not 0 <= value <= _LARGEST:
-        raise BadRecord(f"needs a whole number, 0 or more, for {name}")
+        raise RecordError(f"needs a whole number, 0 or more, for {name}")
     return value
 
 
 def _real(value: Any, name: str) -> float:
-    if type(value) not in (int, float) or value < 0:
-        raise BadRecord(f"needs a number, 0 or more, for {name}")
+    if type(value) not in (int, float) or not 0 <= value <= _LARGEST:
+        raise RecordError(f"needs a number, 0 or more, for {name}")
     return float(value)
 
 
 def _exactly(kind: type, words: str) -> Reader:
     def read(value: Any, name: str) -> Any:
         if type(value) is not kind:
-            raise BadRecord(f"needs {words} for {name}")
+            raise RecordError(f"needs {words} for {name}")
         return value
 
     return read
@@ -72,7 +72,7 @@ _SCALARS: dict[Any, Reader] = {
 def _one_of(words: tuple[Any, ...]) -> Reader:
     def read(value: Any, name: str) -> Any:
         if type(value) is not str or value not in words:
-            raise BadRecord(f"needs one of {', '.join(words)} for {name}")
+            raise RecordError(f"needs one of {', '.join(words)} for {name}")
         return value
 
     return read
@@ -83,7 +83,7 @@ def _either(readers: list[Reader]) -> Reader:
         for each in readers:
             try:
                 return each(value, name)
-            except BadRecord as error:
+            except RecordError as error:
                 reason = error
         raise reason
 
@@ -95,7 +95,7 @@ def _either(readers: list[Reader]) -> Reader:
 def _tuple(item: Reader) -> Reader:
     def read(value: Any, name: str) -> tuple[Any, ...]:
         if type(value) is not list:
-            raise BadRecord(f"needs a list for {name}")
+            raise RecordError(f"needs a list for {name}")
         return tuple([item(each, name) for each in value])
 
     return read
@@ -103,23 +103,26 @@ def _tuple(item: Reader) -> Reader:
 
 def _dict(item: Reader) -> Reader:
     def read(value: Any, name: str) -> dict[str, Any]:
-        if type(value) is not dict:
-            raise BadRecord(f"needs an object for {name}")
-        return {key: item(each, f"{name}.{key}") for key, each in value.items()}
+        return {key: item(each, f"{name}.{key}") for key, each in _object(value, name).items()}
 
     return read
 
 
-def _options(options: type[Spec] | type[Sampling], names: Mapping[str, str]) -> Reader:
-    ours = {theirs: name for name, theirs in names.items()}
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise RecordError(f"needs an object for {name}")
+    return value
 
-    def read(value: Any, name: str) -> Spec | Sampling:
-        if type(value) is not dict:
-            raise BadRecord(f"needs an object for {name}")
+
+def _options(options: Any, names: Mapping[str, str]) -> Reader:
+    ours: dict[str, str] = {theirs: name for name, theirs in names.items()}
+
+    def read(value: Any, name: str) -> Any:
+        record = {ours.get(key, key): each for key, each in _object(value, name).items()}
         try:
-            return from_record(options, {ours.get(key, key): each for key, each in value.items()})
-        except OptionError as error:
-            raise BadRecord(f"has an option out of range: {one_line(str(error))}") from None
+            return from_record(options, record)
+        except (OptionError, OverflowError) as error:
+            raise RecordError(f"has an option out of range: {one_line(str(error))}") from None
 
     return read
 
@@ -133,11 +136,8 @@ def _record(record: Any, names: Names) -> Reader:
     known = {key for key, _, _ in parts}
 
     def read(value: Any, name: str) -> Any:
-        if type(value) is not dict:
-            raise BadRecord(f"needs an object for {name}")
-        if not value.keys() <= known:
-            unknown = ", ".join(sorted(value.keys() - known))
-            raise BadRecord(f"has unknown fields: {one_line(unknown)}")
+        if unknown := _object(value, name).keys() - known:
+            raise RecordError(f"has unknown fields: {one_line(', '.join(sorted(unknown)))}")
         return record(
             *[
                 part(value[key], key) if key in value else _absent(key, default)
@@ -150,5 +150,5 @@ def _record(record: Any, names: Names) -> Reader:
 
 def _absent(key: str, default: Any) -> Any:
     if default is MISSING:
-        raise BadRecord(f"lacks {key}")
+        raise RecordError(f"lacks {key}")
     return default

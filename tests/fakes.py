@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,8 +66,7 @@ class ScriptedEngine:
     def load(self, spec: Spec) -> Iterator[Event]:
         yield from self._progress
         self._sleep(50)
-        spec = replace(spec, threads=spec.threads or 2, context=spec.context or 2048, device="cpu")
-        yield Loaded(self._t(), MODEL, spec, 50 * MS, {"weights": 1 << 20})
+        yield Loaded(self._t(), MODEL, _resolved(spec), 50 * MS, {"weights": 1 << 20})
 
     def stream(self, request: Request) -> Iterator[Event]:
         self._cancelled.clear()
@@ -75,7 +74,8 @@ class ScriptedEngine:
         self.requests.append(request)
         sampling = replace(request.sampling, seed=request.sampling.seed or 0)
         prompt = tuple(range(sum(len(m.content.split()) + 2 for m in request.messages)))
-        yield Start(self._t(), prompt, 0, len(self.requests) == 1, request.spec, sampling)
+        cold, spec = len(self.requests) == 1, _resolved(request.spec)
+        yield Start(self._t(), prompt, 0, cold, spec, sampling)
         self._sleep(100)
         yield Prefill(self._t(), len(prompt), len(prompt))
         yield from self._steps(script, request.sampling.length)
@@ -117,6 +117,10 @@ class ScriptedEngine:
         return time.perf_counter_ns() if self._real else self._now
 
 
+def _resolved(spec: Spec) -> Spec:
+    return replace(spec, threads=spec.threads or 2, context=spec.context or 2048, device="cpu")
+
+
 def words(text: str, ms: float = 25.0) -> list[Beat]:
     """One beat a word, spaces leading as tokenizers have it."""
     return [Beat((piece,), ms=ms) for piece in pieces(text)]
@@ -130,6 +134,3 @@ def pieces(text: str) -> list[str]:
 def chat_with(engine: ScriptedEngine, folder: Path, spec: Spec | None = None) -> Chat:
     spec, sampling = spec or Spec(), Sampling()
     return Chat(engine, Log.create(folder, header(spec, sampling)), spec, sampling)
-
-
-Waiter = Callable[[], bool]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from tokenhud.engines.events import EngineError, Message, Model, Progress
-from tokenhud.engines.local import Detokeniser, LocalEngine, Parts
+from tokenhud.engines.local import LocalEngine, Parts, Speller
 from tokenhud.engines.options import Spec
 from tokenhud.engines.worker import serve
 
@@ -22,7 +22,7 @@ class Letters:
 
     stop_ids = frozenset({10})
 
-    def prompt(self, messages: tuple[Message, ...]) -> tuple[list[int], list[str]]:
+    def prompt(self, messages: Sequence[Message]) -> tuple[list[int], list[str]]:
         said = messages[-1].content
         if said == "bug":
             raise ZeroDivisionError("a bug\nits last line")
@@ -34,11 +34,11 @@ class Letters:
             os.kill(os.getpid(), 9)
         return [1] * sum(len(message.content) for message in messages), []
 
-    def detokeniser(self) -> Detokeniser:
-        return Speller()
+    def detokeniser(self) -> Speller:
+        return Spelling()
 
 
-class Speller:
+class Spelling:
     def push(self, token: int) -> str:
         return "abcdefghijk"[token]
 
@@ -55,9 +55,9 @@ class HeldTarget(TinyTarget):
         self.held: list[int] = []
         self.closed = False
 
-    def cached(self, tokens: object) -> int:
-        same = [a == b for a, b in zip(self.held, tokens, strict=False)]  # type: ignore[call-overload]
-        return min((*same, False).index(False), len(list(tokens)) - 1)  # type: ignore[call-overload]
+    def cached(self, tokens: Sequence[int]) -> int:
+        same = [a == b for a, b in zip(self.held, tokens, strict=False)]
+        return min((*same, False).index(False), len(tokens) - 1)
 
     def logits(self, tokens, last):  # type: ignore[no-untyped-def]
         time.sleep(self.slow)

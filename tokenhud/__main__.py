@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+    options = _Parser(add_help=False)
     _add_options(options, Spec, "what runs")
     _add_options(options, Sampling, "how it picks")
     options.add_argument(
@@ -58,11 +58,15 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="measure")
     kinds = bench.add_subparsers(title="benchmarks", parser_class=_Parser, required=True)
-    peers = kinds.add_parser("peers", help="this program beside transformers, side by side")
-    peers.add_argument("--runs", type=int, default=5, metavar="N")
-    peers.add_argument("--length", type=int, default=128, metavar="N", help="tokens an answer")
-    peers.add_argument("--json", action="store_true", help="print raw samples too, as JSON")
-    peers.set_defaults(run=_bench_peers)
+    runs = _Parser(add_help=False)
+    runs.add_argument("--runs", type=int, default=5, metavar="N")
+    runs.add_argument("--json", action="store_true", help="print the raw samples, as JSON")
+    peers = kinds.add_parser("peers", parents=[options, runs], help="beside transformers")
+    peers.set_defaults(run=_bench_peers, length="128")
+    screen = kinds.add_parser("screen", parents=[runs], help="what the screen costs")
+    screen.add_argument("--length", type=int, default=200, metavar="N", help="tokens an answer")
+    screen.add_argument("--turns", type=int, default=1, metavar="N", help="answers a run")
+    screen.set_defaults(run=_bench_screen)
     return parser
 
 
@@ -132,7 +136,14 @@ def _ask(given: argparse.Namespace) -> int:
 def _bench_peers(given: argparse.Namespace) -> int:
     from .tui.bench_peers import bench_peers
 
-    return bench_peers(given.runs, given.length, given.json)
+    length = _chosen(Sampling, given).length
+    return bench_peers(_chosen(Spec, given), given.runs, length, given.json)
+
+
+def _bench_screen(given: argparse.Namespace) -> int:
+    from .tui.bench_screen import bench_screen
+
+    return bench_screen(given.runs, given.length, given.turns, given.json)
 
 
 if __name__ == "__main__":

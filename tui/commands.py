@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from ..engines.options import OptionError, Options, Sampling, Spec
+from ..engines.options import OptionError, Options, Sampling, Spec, limits
 from ..sessions.chat import Chat
 from . import grammar, session_commands
 from .engine_report import engine_report
@@ -53,7 +53,7 @@ def setting(options: type[Options], field: str, example: str) -> Command:
             return Reply(f"{field} is {now}; it takes {argument.takes}. Example: {example}")
         return change(chat, {field: values[0]})
 
-    summary = grammar.limits(options, field)["about"]
+    summary = limits(options, field)["about"]
     return Command(
         field, summary, run_setting, (argument,), example, now=lambda chat: _value(chat, field)
     )
@@ -177,11 +177,11 @@ def _is_spec(name: str) -> bool:
 
 
 def _off(options: type[Spec | Sampling], name: str) -> str:
-    return str(grammar.limits(options, name)["off"])
+    return str(limits(options, name)["off"])
 
 
 def _usage_name(options: type[Options], field: str) -> str:
-    off = grammar.limits(options, field)["off"]
+    off = limits(options, field)["off"]
     return f"N|{off}" if off else "X" if "float" in options.__annotations__[field] else "N"
 
 

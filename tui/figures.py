@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+
+from ..sessions.turns import TurnMetrics
 
 ABSENT = "–"
 _BARS = "▁▂▃▄▅▆▇█"
@@ -25,6 +26,10 @@ def duration(seconds: float | None) -> str:
     if seconds < 99.95:
         return f"{seconds:.1f} s"
     return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+
+
+def elapsed(ns: float | None) -> str:
+    return duration(None if ns is None else ns / 1e9)
 
 
 def percent(fraction: float | None) -> str:
@@ -87,7 +92,16 @@ def fit(words: Sequence[str], width: int, between: str = " · ") -> str:
     return between.join(words[:kept])
 
 
-def buckets(times: Sequence[int], now: int, width: int, step: int) -> list[int]:
-    """How many of the rising `times` fall in each of the last `width` periods of `step`."""
-    edges = [now - step * n for n in range(width, -1, -1)]
-    return [sum(low < t <= high for t in times) for low, high in pairwise(edges)]
+def turn_line(turn: TurnMetrics) -> str:
+    """What an answer cost, in one line under it."""
+    words = [
+        f"{count(turn.tokens)} tok",
+        f"{rate(turn.decode_rate)} tok/s",
+        f"TTFT {elapsed(turn.ttft_ns)}",
+    ]
+    if turn.drafted:
+        accepted = f"{turn.accepted}/{turn.drafted}"
+        words.append(f"accepted {percent(turn.acceptance)} ({accepted})")
+    words += [turn.reason] if turn.reason not in (None, "stop") else []
+    words += ["cold"] if turn.cold else []
+    return " · ".join(words)

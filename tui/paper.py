@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
+from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import CodeBlock, Heading, Markdown
 from rich.segment import Segment
@@ -18,7 +19,7 @@ from textual.strip import Strip
 from ..sessions.clean import clean
 from .blocks import Block, parse
 
-MARGIN = 2
+MARGIN = 3  # columns, the mark's included
 
 
 class _Heading(Heading):
@@ -39,12 +40,20 @@ class _Code(CodeBlock):
 
 
 class _Markdown(Markdown):
+    """Tokens that are parsed already. Textual's own Markdown makes a widget of every block."""
+
     elements: ClassVar = {
         **Markdown.elements,
         "heading_open": _Heading,
         "fence": _Code,
         "code_block": _Code,
     }
+
+    def __init__(self, tokens: list[Token], code_theme: str) -> None:
+        self.parsed = tokens
+        self.code_theme = self.inline_code_theme = code_theme
+        self.inline_code_lexer, self.justify, self.style = None, None, "none"
+        self.hyperlinks = False  # a link shows where it leads and cannot be clicked
 
 
 class Paper:
@@ -65,14 +74,13 @@ class Paper:
         """One block of an answer, without the blank lines around it."""
         if block.plain:
             return self.plain(block.source, width)
-        markdown = _Markdown("", code_theme=self._code_theme, hyperlinks=False)
-        markdown.parsed = parse(block.source)
+        markdown = _Markdown(parse(block.source), self._code_theme)
         return self._strips(markdown, width, " " * MARGIN)
 
     def plain(self, text: str, width: int, style: str = "none", mark: str = "") -> list[Strip]:
         """Text as it is: no markup of any kind; `mark` stands before its first line."""
         body = Text(clean(text).strip("\n"), self.style(style), overflow="fold")
-        return self._strips(body, width, mark.ljust(MARGIN), self.style(style))
+        return self._strips(body, width, f" {mark}".ljust(MARGIN), self.style(style))
 
     def style(self, name: str) -> Style:
         return self._styles.get(name, Style.null())

@@ -46,6 +46,7 @@ class Prompt(TextArea):
             highlight_cursor_line=False,
             placeholder="Ask something, or / for commands",
         )
+        self.cursor_blink = False
         self.completing = False  # the list is open and takes the keys in COMPLETION
         self._history: list[str] = []
         self._place = 0  # in the history; its length is the draft

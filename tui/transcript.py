@@ -21,6 +21,11 @@ from .paper import Paper
 
 KEPT = 100  # entries that stay on the screen; older ones are folded
 FOLD = 40  # at once, so that the work is rare
+STRIDE = 4  # lines
+STYLES = (
+    *("user", "dim", "notice", "error", "selected"),
+    *("code", "code_block", "heading", "bullet", "quote", "link"),
+)
 _BLANK = Strip.blank(0)
 
 
@@ -47,7 +52,8 @@ class Answer:
     tight = False
 
     def __init__(self) -> None:
-        self.pieces: list[str] = []
+        self._pieces: list[str] = []
+        self._new: list[str] = []  # not in a block yet: text is parsed once a frame, not once a step
         self._blocks = Blocks()
         self._settled: list[Strip] = []
         self._count = 0  # closed blocks in `_settled`
@@ -55,16 +61,18 @@ class Answer:
 
     @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        return "".join(self._pieces)
 
     def append(self, text: str) -> None:
-        self.pieces.append(text)
-        self._blocks.append(text)
+        self._pieces.append(text)
+        self._new.append(text)
 
     def finish(self) -> None:
+        self._take_new()
         self._blocks.finish()
 
     def strips(self, paper: Paper, width: int) -> list[Strip]:
+        self._take_new()
         if self._for != (paper, width):
             self._for, self._settled, self._count = (paper, width), [], 0
         for block in self._blocks.closed[self._count :]:
@@ -76,6 +84,10 @@ class Answer:
         _join(growing, paper.block(self._blocks.open, width), self._blocks.open.tight)
         return growing
 
+    def _take_new(self) -> None:
+        self._blocks.append("".join(self._new))
+        self._new.clear()
+
 
 Entry = Note | Answer
 
@@ -85,11 +97,7 @@ class Transcript(ScrollView, can_focus=True):
 
     ALLOW_SELECT = True
     BINDINGS: ClassVar = [("end", "follow", "Follow")]
-    COMPONENT_CLASSES: ClassVar = {
-        f"transcript--{name}"
-        for name in ("user", "dim", "notice", "error", "selected", "code", "code_block", "heading")
-        + ("bullet", "quote", "link")
-    }
+    COMPONENT_CLASSES: ClassVar = {f"transcript--{name}" for name in STYLES}
 
     def __init__(self, folded: Callable[[int], str]) -> None:
         super().__init__()
@@ -100,6 +108,7 @@ class Transcript(ScrollView, can_focus=True):
         self._hidden = 0
         self._fold: Note | None = None
         self._paper: Paper | None = None
+        self._ground: Style | None = None  # costs more to look up than a line to draw
         self._laid_out_for = 0  # width
         self._stale = False
 
@@ -127,7 +136,7 @@ class Transcript(ScrollView, can_focus=True):
         self._stale = False
         old, width = self.lines, self._width()
         self.lines = self._lay_out(width)
-        self.virtual_size = Size(width, len(self.lines))
+        self.virtual_size = Size(width, self._height())
         if self.following:
             self.scroll_end(animate=False, immediate=True)
         elif self._laid_out_for != width:
@@ -154,16 +163,17 @@ class Transcript(ScrollView, can_focus=True):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._paper, self._stale = None, True
+        self._paper, self._ground, self._stale = None, None, True
 
     def render_line(self, y: int) -> Strip:
+        ground = self._ground = self._ground or self.rich_style
         row = y + self.scroll_offset.y
         if row >= len(self.lines):
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self.size.width, ground)
         strip = self.lines[row].adjust_cell_length(self.size.width)
         if self.text_selection and (span := self.text_selection.get_span(row)):
             strip = _select(strip, span, self._style("selected"))
-        return strip.apply_style(self.rich_style).apply_offsets(0, row)
+        return strip.apply_style(ground).apply_offsets(0, row)
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         last = len(self.lines) - 1
@@ -175,6 +185,13 @@ class Transcript(ScrollView, can_focus=True):
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002
         self.refresh()
+
+    def _height(self) -> int:
+        """Grows by several lines at once: a new height means a new layout and, at the end of the
+        text, drawing the whole view."""
+        if len(self.lines) <= self.size.height:
+            return len(self.lines)
+        return -(-len(self.lines) // STRIDE) * STRIDE
 
     def _width(self) -> int:
         return self.scrollable_content_region.width

@@ -1,0 +1,122 @@
+"""The native target beside transformers on one checkpoint: same prompt, same tokens, in turns."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .drafters import Plain
+from .events import EngineError
+from .loop import decode
+from .native import NativeTarget, open_native
+from .options import Sampling
+
+Run = Callable[[Sequence[int], int], "Round"]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One answer; raw, so that every rate can be worked out by the one place that does."""
+
+    tokens: tuple[int, ...]
+    start_ns: int
+    token_ns: tuple[int, ...]  # when each token was on the host, prefill in the first
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """Rounds in the order they ran; the first of each is the warm-up and no measurement."""
+
+    native: tuple[Round, ...]
+    transformers: tuple[Round, ...]
+    versions: dict[str, str]
+    threads: int
+
+    @property
+    def first_difference(self) -> int | None:
+        """Index of the first token in which the two differ, None where they agree."""
+        ours, theirs = self.native[-1].tokens, self.transformers[-1].tokens
+        differs = (i for i, pair in enumerate(zip(ours, theirs, strict=True)) if len({*pair}) > 1)
+        return next(differs, None)
+
+
+def measure(
+    folder: Path,
+    prompt: Sequence[int],
+    length: int,
+    rounds: int,
+    dtype: str = "float32",
+    device: str = "cpu",
+    threads: int | None = None,
+) -> Peers:
+    """Greedy answers of exactly `length` tokens by each, `rounds` times after one warm-up, in
+    ABBA order so that a machine that slows down treats both alike. No stop id ends an answer.
+    """
+    versions, theirs = _transformers(folder, dtype, device)
+    target = open_native(folder, dtype, device, len(prompt) + length, threads)
+    native: list[Round] = []
+    peer: list[Round] = []
+    order = [(native, _native(target)), (peer, theirs)]
+    for _ in range(rounds + 1):
+        for finished, run in order:
+            finished.append(run(prompt, length))
+        order.reverse()
+    target.close()
+    return Peers(tuple(native), tuple(peer), versions, torch.get_num_threads())
+
+
+def _native(target: NativeTarget) -> Run:
+    def run(prompt: Sequence[int], length: int) -> Round:
+        target.logits([], 0)  # forgets the last round
+        tokens: list[int] = []
+        times: list[int] = []
+        start = time.perf_counter_ns()
+        for block in decode(target, Plain(), prompt, Sampling(), 1, (), length):
+            tokens += block.tokens
+            times.append(time.perf_counter_ns())
+        return Round(tuple(tokens), start, tuple(times))
+
+    return run
+
+
+def _transformers(folder: Path, dtype: str, device: str) -> tuple[dict[str, str], Run]:
+    """generate() with its default cache and settings, but for the stop ids."""
+    try:
+        transformers: Any = importlib.import_module("transformers")
+    except ImportError:
+        raise EngineError(
+            "transformers is not installed.", "Run: pip install 'tokenhud[hf]'"
+        ) from None
+    kind = getattr(torch, dtype)
+    transformers.utils.logging.disable_progress_bar()
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind).to(device)
+    model.generation_config = transformers.GenerationConfig(do_sample=False)
+
+    def run(prompt: Sequence[int], length: int) -> Round:
+        ids = torch.tensor([list(prompt)], device=device)
+        mask, stamps = torch.ones_like(ids), _Stamps()
+        start = time.perf_counter_ns()
+        answer = model.generate(ids, attention_mask=mask, max_new_tokens=length, streamer=stamps)
+        tokens = answer[0, len(prompt) :].tolist()
+        return Round(tuple(tokens), start, tuple(stamps.times[1:]))
+
+    return {"torch": torch.__version__, "transformers": transformers.__version__}, run
+
+
+class _Stamps:
+    """A streamer that notes when tokens arrive; the first call brings the prompt."""
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+
+    def put(self, _: object) -> None:
+        self.times.append(time.perf_counter_ns())
+
+    def end(self) -> None:
+        pass

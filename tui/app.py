@@ -1,0 +1,69 @@
+"""The full-screen program around one chat."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+from typing import Any
+
+from textual.app import App
+from textual.driver import Driver
+
+from ..sessions.chat import Chat
+from .chat_screen import ChatScreen
+
+ENDING = 1.0  # seconds in which an answer that is cancelled by leaving may still be recorded
+
+
+class TokenhudApp(App[None]):
+    """Owns the chat's end: however the screen closes, the log and the engine are closed too."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "tokenhud"
+    ENABLE_COMMAND_PALETTE = False
+    ESCAPE_TO_MINIMIZE = False
+
+    def __init__(self, chat: Chat) -> None:
+        super().__init__()
+        self.chat = chat
+
+    def get_default_screen(self) -> ChatScreen:
+        return ChatScreen(self.chat)
+
+    def get_driver_class(self) -> type[Driver]:
+        if sys.platform == "win32":
+            return super().get_driver_class()
+        from .driver import Driver as LenientDriver
+
+        return LenientDriver
+
+    async def run_async(self, **options: Any) -> None:
+        try:
+            await super().run_async(**options)
+        finally:
+            self.chat.close()  # before asyncio waits for the thread that reads the engine
+
+    def on_mount(self) -> None:
+        self.animation_level = "none"
+        loop = asyncio.get_running_loop()
+        for name in ("SIGTERM", "SIGHUP"):
+            with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
+                number = getattr(signal, name)
+                loop.add_signal_handler(number, self.leave, 128 + number)
+
+    async def action_quit(self) -> None:
+        self.leave()
+
+    def leave(self, status: int = 0) -> None:
+        """Ends the answer that streams, so that it is in the log, and then the app."""
+        self.run_worker(self._leave(status), exit_on_error=False)
+
+    async def _leave(self, status: int) -> None:
+        self.chat.cancel()
+        screen = self.screen_stack[0]
+        if isinstance(screen, ChatScreen):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(screen.at_rest(), ENDING)
+        self.exit(return_code=status)

@@ -1,0 +1,298 @@
+"""The one screen: transcript, HUD and input, and what the keys do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Static, TextArea
+from textual.worker import Worker, WorkerState
+
+from ..engines.events import Event
+from ..sessions.chat import Chat
+from ..sessions.clean import one_line
+from . import commands
+from .completion import Completion
+from .grammar import Call, Problem, Reply, Text
+from .hud import Hud
+from .panel import loading, reading, view
+from .prompt import Prompt
+from .scribe import Scribe
+from .transcript import Transcript
+
+if TYPE_CHECKING:
+    from .app import TokenhudApp
+
+FRAME = 0.1  # seconds
+REMOTE_FRAME = 0.25  # over SSH
+HUD_EVERY = 0.5  # seconds; faster figures cannot be read
+REST = 9  # a frame that took t is followed by this many t without one
+QUIT_WITHIN = 2.0  # seconds between two Ctrl+C
+KEYS = "Enter send · Ctrl+J new line · / commands · F2 HUD · Ctrl+C twice quits"
+STREAMING = "Esc cancels and keeps the text"
+
+
+class ChatScreen(Screen[None]):
+    app: TokenhudApp
+    BINDINGS: ClassVar = [
+        Binding("ctrl+c,super+c", "interrupt", "Copy, cancel or quit", priority=True),
+        Binding("escape", "escape", "Cancel", priority=True),
+        Binding("f1", "help", "Help"),
+        Binding("f2", "hud", "HUD"),
+    ]
+
+    def __init__(self, chat: Chat) -> None:
+        super().__init__()
+        self.chat = chat
+        self.transcript = Transcript(self._folded)
+        self.hud = Hud()
+        self.prompt = Prompt()
+        self.completion = Completion()
+        self.scribe = Scribe(self.transcript)
+        self._hint = Static(KEYS, id="hint", markup=False)
+        self._queue: deque[str] = deque()
+        self._queued = Static("", id="queued", markup=False)
+        self._worker: Worker[None] | None = None  # loads or answers; one at a time
+        self._problem = ""  # stays under the input until it is edited
+        self._warned = ""
+        self._ctrl_c = -QUIT_WITHIN
+        self._rest_until = 0.0
+        self._hud_due = 0.0
+
+    def compose(self) -> ComposeResult:
+        with Container(id="body"):
+            yield self.hud
+            yield self.transcript
+        yield self._queued
+        yield self.prompt
+        yield self._hint
+        yield self.completion
+
+    def on_mount(self) -> None:
+        self.prompt.focus()
+        self._work(self.chat.load())
+        remote = {"SSH_CONNECTION", "SSH_TTY"} & os.environ.keys()
+        self.set_interval(REMOTE_FRAME if remote else FRAME, self._tick)
+
+    def _tick(self) -> None:
+        if time.perf_counter() >= self._rest_until:
+            self.paint()
+
+    def paint(self) -> None:
+        """Shows what the log has that the screen has not. The log is the only channel."""
+        began = time.perf_counter()
+        news = self.scribe.catch_up(self.chat.log.records)
+        if self.chat.log.warning != self._warned:
+            self._warned = self.chat.log.warning
+            self.scribe.say(self._warned or "The log is saved again.", mark="!")
+        self.transcript.paint()
+        if news or self.chat.busy or began >= self._hud_due:
+            self._show_hud(began)
+        self._show_hint()
+        ended = time.perf_counter()
+        self._rest_until = ended + REST * (ended - began)
+
+    def _show_hud(self, now: float) -> None:
+        if now >= self._hud_due:
+            self._hud_due = now + HUD_EVERY
+            self.hud.show(view(self.scribe.readings, self.chat, time.perf_counter_ns()))
+
+    @property
+    def busy(self) -> bool:
+        return self._worker is not None
+
+    # what the person sends
+
+    @on(Prompt.Sent)
+    def send_line(self, sent: Prompt.Sent) -> None:
+        match commands.parse(sent.text):
+            case Text(text):
+                self.prompt.remember(sent.text)
+                self.send(text)
+            case Call() as call:
+                self._run(sent.text, call)
+            case Problem(sentence):
+                self._problem = sentence
+        self.completion.close()
+        self.paint()
+
+    def send(self, text: str) -> None:
+        """Asks the model, now or once it is free."""
+        if self.busy:
+            self._queue.append(text)
+            self._show_queue()
+        else:
+            self.chat.begin(text)
+            self._work(self.chat.answer())
+
+    def _run(self, line: str, call: Call) -> None:
+        reply = commands.run(self.chat, call)
+        if not reply.ok:
+            self._problem = reply.text
+            return
+        self.prompt.remember(line)
+        self._act(reply)
+
+    def _act(self, reply: Reply) -> None:
+        action, _, argument = (reply.action or "").partition(":")
+        if action in ("clear", "reload", "send", "prefill"):
+            self.scribe.rewrite(self.chat)
+        if reply.text:
+            self.scribe.say(reply.text)
+        match action:
+            case "quit":
+                self.app.leave()
+            case "send":
+                self.send(argument)
+            case "prefill":
+                self.prompt.write(argument)
+            case "theme":
+                self.app.theme = argument
+            case "debug":
+                self.scribe.debug = argument == "on"
+
+    # the worker
+
+    def _work(self, stream: Iterator[Event]) -> None:
+        drain: partial[None] = partial(_drain, stream)
+        self._worker = self.run_worker(drain, thread=True, exit_on_error=False)
+
+    @on(Worker.StateChanged)
+    def next_in_queue(self, change: Worker.StateChanged) -> None:
+        if change.worker is not self._worker or not change.worker.is_finished:
+            return
+        self._worker = None
+        if change.state is WorkerState.ERROR:
+            self._tell_bug(change.worker.error)
+        if self._queue:
+            self.send(self._queue.popleft())
+            self._show_queue()
+        self.paint()
+
+    async def at_rest(self) -> None:
+        """Returns when nothing is loaded or answered any more."""
+        while self._worker is not None:
+            await self._worker.wait()
+            await asyncio.sleep(0)
+
+    def _tell_bug(self, error: BaseException | None) -> None:
+        what = one_line(f"{type(error).__name__}: {error}")
+        self.scribe.say(f"{what}. This is a fault of tokenhud. Log: {self.chat.log.path}", "error")
+
+    # keys
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C copies what is selected, else stops what runs, else clears, else quits."""
+        selected = self.get_selected_text() or self.prompt.selected_text
+        if selected:
+            self.app.copy_to_clipboard(selected)
+            self.clear_selection()
+            self.notify("Copied.", timeout=2)
+        elif self.busy:
+            self.chat.cancel()
+        elif self.prompt.text:
+            self.prompt.remember(self.prompt.text)
+            self._problem = "Cleared; Up brings it back."
+        elif time.monotonic() - self._ctrl_c < QUIT_WITHIN:
+            self.app.leave()
+        else:
+            self._ctrl_c = time.monotonic()
+            self._problem = "Press Ctrl+C again to quit."
+        self._show_hint()
+
+    def action_escape(self) -> None:
+        if self.completion.display:
+            self.completion.close()
+        elif self.busy:
+            self.chat.cancel()
+
+    def action_help(self) -> None:
+        self.post_message(Prompt.Sent("/help"))
+
+    def action_hud(self) -> None:
+        self.hud.choose_next(self.size)
+        self._hud_due = 0.0
+
+    @on(Prompt.Page)
+    def page(self, page: Prompt.Page) -> None:
+        match page.pages:
+            case 0:
+                self.transcript.action_follow()
+            case -1:
+                self.transcript.scroll_page_up(animate=False)
+            case _:
+                self.transcript.scroll_page_down(animate=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.hud.fit(event.size)
+        self._hud_due = 0.0
+
+    # completion and hints
+
+    @on(TextArea.Changed)
+    def suggest(self) -> None:
+        self._problem = ""
+        typed = "" if self.prompt.recalled else self.prompt.text
+        self.completion.show(commands.suggest(typed))
+        self.prompt.completing = self.completion.display
+        self._show_hint()
+
+    @on(Prompt.Completing)
+    def complete(self, pressed: Prompt.Completing) -> None:
+        match pressed.key:
+            case "up":
+                self.completion.action_cursor_up()
+            case "down":
+                self.completion.action_cursor_down()
+            case "enter" if self._ready():
+                self.prompt.send()
+            case _:
+                self._accept()
+
+    def _ready(self) -> bool:
+        """The line is a whole command already, and no word of it is half typed."""
+        text = self.prompt.text
+        return isinstance(commands.parse(text), Call) and (" " not in text or text.endswith(" "))
+
+    def _accept(self) -> None:
+        if self.completion.chosen:
+            self.prompt.write(self.completion.chosen.insert)
+
+    def _show_hint(self) -> None:
+        self._hint.set_class(bool(self._problem), "-problem")
+        text = self._problem or commands.hint(self.prompt.text) or self._status()
+        if self._hint.content != text:
+            self._hint.update(text)
+
+    def _status(self) -> str:
+        if self.hud.folded:
+            return "window too small for the HUD"
+        if self.scribe.readings.progress:
+            return loading(self.scribe.readings.progress)
+        if self.scribe.readings.prefill:
+            return f"{reading(self.scribe.readings.prefill)} · {STREAMING}"
+        return STREAMING if self.chat.busy else KEYS
+
+    def _show_queue(self) -> None:
+        self._queued.display = bool(self._queue)
+        waiting = [f"… queued: {one_line(text, 60)}" for text in self._queue]
+        self._queued.update("\n".join(waiting[:3]))
+
+    def _folded(self, count: int) -> str:
+        where = self.chat.log.path or "the log"
+        return f"… {count} earlier entries are folded; {where} has them all"
+
+
+def _drain(stream: Iterator[Event]) -> None:
+    for _ in stream:
+        pass

@@ -1,0 +1,95 @@
+"""What the HUD and the line under an answer read off, folded from the records as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+
+from ..engines.events import Loaded, Prefill, Progress, Sample, Start, Step, Stop
+from ..engines.options import Sampling, Spec, to_record
+from ..sessions.metrics import Meter
+from ..sessions.records import Record, Turn
+from ..sessions.summary import session_metrics
+from ..sessions.turns import SECOND, TurnMetrics
+
+
+class Readings:
+    def __init__(self) -> None:
+        self.loaded: Loaded | None = None
+        self.progress: Progress | None = None  # while a model is loaded
+        self.prefill: Prefill | None = None  # while a prompt is read
+        self.start: Start | None = None  # of the last turn: the settings it used
+        self.sample = Sample(0)
+        self.meter = Meter()
+        self.session_rate: float | None = None  # decode tokens/s over the measured turns
+        self._turns: list[TurnMetrics] = []
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Readings:
+        readings = cls()
+        for record in records:
+            readings.add(record)
+        return readings
+
+    def add(self, record: Record) -> None:
+        match record:
+            case Progress():
+                self.progress = record
+            case Loaded():
+                self.loaded, self.progress = record, None
+            case Sample():
+                self.sample = record
+            case Turn():
+                self.meter = Meter()
+            case Start() | Prefill() | Step() | Stop():
+                self._follow(record)
+            case _:
+                pass
+
+    @property
+    def context(self) -> int | None:
+        """Positions there are, from the turn that ran or the model that was loaded."""
+        known = (self.start, self.loaded)
+        return next((each.spec.context for each in known if each and each.spec.context), None)
+
+    def used(self, turn: TurnMetrics) -> int | None:
+        return None if turn.prompt_tokens is None else turn.prompt_tokens + turn.tokens
+
+    def trend(self, now_ns: int) -> list[float]:
+        """Tokens/s by half second, of the turn that runs or ran last."""
+        return self.meter.history(now_ns, SECOND // 2)
+
+    def spec(self, asked: Spec) -> Spec:
+        """What is used, as the engine says; what was asked for until it says it."""
+        known = self.start or self.loaded
+        return known.spec if known else asked
+
+    def sampling(self, asked: Sampling) -> Sampling:
+        return self.start.sampling if self.start else asked
+
+    def pending(self, spec: Spec, sampling: Sampling) -> list[str]:
+        """Settings that differ from those in use; they apply from the next turn."""
+        used = (self.spec(spec), self.sampling(sampling))
+        return [*_differing(used[0], spec), *_differing(used[1], sampling)]
+
+    def _follow(self, event: Start | Prefill | Step | Stop) -> None:
+        self.meter.add(event)
+        match event:
+            case Start():
+                self.start = event
+            case Prefill():
+                self.prefill = event if event.done < event.total else None
+            case Step():
+                self.prefill = None
+            case Stop():
+                self.prefill = self.progress = None
+                self._turns.append(self.meter.metrics())
+                self.session_rate = session_metrics(self._turns).decode_rate
+
+
+def _differing(used: Spec | Sampling, asked: Spec | Sampling) -> Iterator[str]:
+    now = to_record(used)
+    for each in fields(asked):
+        wanted = getattr(asked, each.name)
+        if wanted not in (None, "auto", now[each.name]):
+            yield f"{each.name} {wanted}"

@@ -1,0 +1,120 @@
+"""Writes into the transcript what the records of a session say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..engines.events import Loaded, Prefill, Start, Step, Stop
+from ..sessions.chat import Chat
+from ..sessions.clean import one_line
+from ..sessions.conversation import Exchange
+from ..sessions.records import Record, Turn
+from . import figures
+from .readings import Readings
+from .transcript import Answer, Note, Transcript
+
+MARK = "▸"  # before what the person said
+SHOWN_STEPS = 12  # of the answer that streams, with /debug on
+
+
+class Scribe:
+    """Reads the log from where it stopped; knows what the last records left open."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self.debug = False
+        self.readings = Readings()
+        self._transcript = transcript
+        self._records: Sequence[Record] = ()
+        self._read = 0
+        self._answer: Answer | None = None
+        self._steps: list[str] = []
+        self._steps_note: Note | None = None
+        self._last_ns = 0  # of the step before
+
+    def catch_up(self, records: Sequence[Record]) -> bool:
+        """Writes the records that are new, if there are any."""
+        if records is not self._records:
+            self._records, self._read, self.readings = records, 0, Readings()
+        new = records[self._read :]
+        self._read += len(new)
+        for record in new:
+            self.readings.add(record)
+            self._write(record)
+        return bool(new)
+
+    def say(self, text: str, style: str = "notice", mark: str = "•") -> None:
+        self._transcript.add(Note(text, style, mark))
+
+    def rewrite(self, chat: Chat) -> None:
+        """The conversation as it stands now, after turns were taken back or a log was loaded."""
+        self._transcript.clear()
+        if chat.log.records is not self._records:  # a log was loaded: its figures come with it
+            self._records = chat.log.records
+            self.readings = Readings.of(self._records)
+        self._read = len(self._records)
+        self._answer = None
+        for exchange in chat.exchanges:
+            self._rewrite_turn(exchange)
+
+    def _rewrite_turn(self, exchange: Exchange) -> None:
+        answer = Answer()
+        answer.append(exchange.answer)
+        answer.finish()
+        self._transcript.add(Note(exchange.user, "user", MARK))
+        self._transcript.add(answer)
+        if exchange.reason not in ("stop", None):
+            self._transcript.add(Note(str(exchange.reason), "dim", tight=True))
+
+    def _write(self, record: Record) -> None:
+        match record:
+            case Turn():
+                self._answer = Answer()
+                self._transcript.add(Note(record.text, "user", MARK))
+                self._transcript.add(self._answer)
+                self._transcript.following = True
+            case Loaded():
+                took = figures.elapsed(record.load_ns)
+                self.say(f"{one_line(record.model.name)} is ready after {took}.")
+            case Start():
+                self._last_ns, self._steps = record.t_ns, []
+                for note in record.notes:
+                    self.say(note)
+            case Prefill():
+                self._last_ns = record.t_ns
+            case Step():
+                self._step(record)
+            case Stop():
+                self._stop(record)
+            case _:
+                pass
+
+    def _step(self, step: Step) -> None:
+        if self._answer:
+            self._answer.append("".join(step.pieces))
+            self._transcript.changed()
+        if self.debug:
+            self._show_step(step)
+        self._last_ns = step.t_ns
+
+    def _show_step(self, step: Step) -> None:
+        took = figures.elapsed(step.t_ns - self._last_ns)
+        text = one_line("".join(step.pieces), 24)
+        self._steps.append(
+            f"drafted {step.drafted:2}  accepted {step.accepted:2}  emitted {len(step.tokens):2}"
+            f"  {took:>7}  {text}"
+        )
+        if self._steps_note is None:
+            self._steps_note = Note("", "dim")
+            self._transcript.add(self._steps_note)
+        self._steps_note.text = "\n".join(self._steps[-SHOWN_STEPS:])
+
+    def _stop(self, stop: Stop) -> None:
+        self._steps_note = None
+        answer, self._answer = self._answer, None
+        if answer:
+            answer.append(stop.tail)
+            answer.finish()
+            self._transcript.changed()
+            self._transcript.add(Note(figures.turn_line(self.readings.meter.metrics()), "dim"))
+        if stop.reason == "error":
+            self.say(f"{stop.what} {stop.remedy}".rstrip(), "error", "!")
