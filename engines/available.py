@@ -18,32 +18,20 @@ class Availability:
         return f"{'yes' if self.ready else 'no '}  {self.why}"
 
 
-def availability() -> list[Availability]:
-    return [_native("cpu"), _native("cuda"), _peer()]
+def availability(no_gpu: str) -> list[Availability]:
+    """`no_gpu` tells why no NVIDIA device can be used; "" where one can."""
+    return [_native("cpu", ""), _native("cuda", no_gpu), _peer()]
 
 
-def _native(device: str) -> Availability:
+def _native(device: str, problem: str) -> Availability:
     name = f"native {device}"
     try:
         build = version("torch")
     except PackageNotFoundError:
         return Availability(name, False, "torch is missing: pip install torch")
     if device == "cuda" and "+cpu" in build:
-        return Availability(name, False, f"torch {build} is a build without CUDA")
-    problem = _cuda_problem() if device == "cuda" else ""
+        problem = f"torch {build} is a build without CUDA"
     return Availability(name, not problem, problem or f"torch {build}")
-
-
-def _cuda_problem() -> str:
-    import pynvml  # here, so that nothing else pays for it
-
-    try:
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError as error:
-        return f"no NVIDIA device: {error}"
-    return "" if count else "no NVIDIA device"
 
 
 def _peer() -> Availability:

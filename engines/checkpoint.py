@@ -24,7 +24,6 @@ DAMAGED = "Download or convert the model again."
 class Config:
     """The shape of a model, in the words of config.json."""
 
-    architecture: str
     vocab_size: int
     hidden_size: int
     intermediate_size: int
@@ -53,7 +52,6 @@ def _config(raw: Mapping[str, Any]) -> Config:
     head_dim = raw.get("head_dim") or raw["hidden_size"] // heads
     positions = raw.get("max_position_embeddings", 2048)
     return Config(
-        architecture=_architecture(raw),
         vocab_size=raw["vocab_size"],
         hidden_size=raw["hidden_size"],
         intermediate_size=raw["intermediate_size"],

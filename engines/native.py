@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .checkpoint import read_config, read_tensors
+from .checkpoint import Config, read_config, read_tensors
 from .events import EngineError
 from .llama import Llama, forward, load, logits
 from .pick import Logits
@@ -25,13 +25,11 @@ class NativeTarget:
     commits its pages only when they are written."""
 
     def __init__(self, model: Llama, dtype: torch.dtype, device: str, context: int) -> None:
-        config = model.config
-        shape = (2, config.num_key_value_heads, context, config.head_dim)
         self.context = context
-        self.vocabulary = config.vocab_size
+        self.vocabulary = model.config.vocab_size
         self._model = model
-        self._turns = turns(config.rope, context, device)
-        self._cache = torch.empty(config.num_hidden_layers, *shape, dtype=dtype, device=device)
+        self._cache = _allocate(model.config, dtype, device, context)
+        self._turns = turns(model.config.rope, context, device)
         self._held: list[int] = []  # the tokens whose keys and values the cache holds
         self._touched = 0  # positions ever written
 
@@ -69,8 +67,9 @@ class NativeTarget:
             return np.empty((0, self.vocabulary), dtype=np.float32)
         hidden = forward(self._model, ids, start, self._cache, self._turns)
         rows = logits(self._model, hidden[len(ids) - last :])
-        # The copy to the host also waits for the device, so a caller's clock is right.
         wide = rows.to(torch.promote_types(rows.dtype, torch.float32)).cpu()
+        if self._cache.is_cuda:
+            torch.cuda.synchronize()  # a copy of no rows waits for nothing; callers read clocks
         array: Logits = wide.numpy()
         return array
 
@@ -89,6 +88,16 @@ class NativeTarget:
             )
 
 
+def _allocate(config: Config, dtype: torch.dtype, device: str, context: int) -> torch.Tensor:
+    heads = (config.num_key_value_heads, context, config.head_dim)
+    try:
+        return torch.empty(config.num_hidden_layers, 2, *heads, dtype=dtype, device=device)
+    except RuntimeError as error:  # what torch raises when there is no memory, on any device
+        raise EngineError(
+            f"There is no memory for a cache of {context} positions.", "Choose a smaller /context."
+        ) from error
+
+
 def open_native(
     folder: Path, dtype: str, device: str, context: int | None, threads: int | None
 ) -> NativeTarget:
@@ -98,6 +107,12 @@ def open_native(
         raise EngineError("torch finds no CUDA device on this machine.", "Use /device cpu.")
     config = read_config(folder)
     kind: torch.dtype = getattr(torch, dtype)
-    model = load(config, read_tensors(folder), kind, device)
+    try:
+        model = load(config, read_tensors(folder), kind, device)
+    except torch.OutOfMemoryError as error:
+        raise EngineError(
+            f"The weights do not fit into the memory of {device}.",
+            "Use a smaller model, /dtype bfloat16 or /device cpu.",
+        ) from error
     positions = context or min(config.max_position_embeddings, DEFAULT_CONTEXT)
     return NativeTarget(model, kind, device, positions)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import __version__
-from ..engines.events import Engine, Event, Request
+from ..engines.events import Engine, Event, Request, Sample
 from ..engines.options import Sampling, Spec
 from .conversation import Conversation, Exchange, conversation
 from .log import Log
@@ -24,6 +24,7 @@ class Chat:
     def __init__(self, engine: Engine, log: Log, spec: Spec, sampling: Sampling) -> None:
         self.engine = engine
         self.log = log
+        self.sample: Sample | None = None  # the last reading of the machine
         self._told = Conversation(spec, sampling)
 
     @property
@@ -94,6 +95,12 @@ class Chat:
         self.log.close()
         self.log, self._told = log, told
         self._note(header(spec, told.sampling))
+
+    def observe(self, sample: Sample) -> None:
+        """A reading of the machine; the log keeps those taken while an answer is on its way."""
+        self.sample = sample
+        if self.busy:
+            self.log.append(sample)
 
     def close(self) -> None:
         self.engine.close()

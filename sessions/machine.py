@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 
+from ..engines import cgroup
 from ..engines.events import Sample
-from . import cgroup
 from .gpu import Gpu
 
 PACKAGES = (
@@ -31,7 +31,7 @@ PACKAGES = (
     "transformers",
     "triton",
 )
-INTERVAL = 0.5  # seconds; more often would disturb what is measured
+INTERVAL = 1.0  # seconds; more often would disturb what is measured
 
 
 class Sampler:
@@ -93,7 +93,7 @@ class Sampler:
 
 
 class Poller:
-    """A thread that samples twice a second and hands each Sample to `append`. Whoever decodes
+    """A thread that samples once a second and hands each Sample to `append`. Whoever decodes
     never waits for it."""
 
     def __init__(

@@ -51,6 +51,8 @@ class ScriptedEngine:
         progress: Iterable[Progress] = (),
     ) -> None:
         self.go = threading.Event()
+        self.ready = threading.Event()  # clear it to hold the loading of the model
+        self.ready.set()
         self.requests: list[Request] = []
         self.closed = False
         self._scripts = list(scripts) or [words("Hello there.")]
@@ -65,6 +67,7 @@ class ScriptedEngine:
 
     def load(self, spec: Spec) -> Iterator[Event]:
         yield from self._progress
+        self.ready.wait()
         self._sleep(50)
         yield Loaded(self._t(), MODEL, _resolved(spec), 50 * MS, {"weights": 1 << 20})
 
@@ -83,6 +86,7 @@ class ScriptedEngine:
     def cancel(self) -> None:
         self._cancelled.set()
         self.go.set()
+        self.ready.set()
 
     def close(self) -> None:
         self.cancel()

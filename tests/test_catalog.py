@@ -32,7 +32,7 @@ def test_a_gguf_file_is_described_and_converted(tiny, cache):
     steps, files = drained(resolve(str(tiny)))
     assert {step.stage for step in steps} == {"Hashing", "Converting"}
     assert files.folder.parent == cache
-    assert (files.name, files.path) == ("Tiny", str(tiny))
+    assert (files.name, files.path) == ("tiny", str(tiny))
     assert (files.architecture, files.quantization, files.context) == ("llama", "F32", 128)
     assert files.notes == ()
     assert checkpoint(str(tiny)) == files.folder

@@ -190,7 +190,7 @@ def test_cached_counts_the_shared_prefix_but_never_all(peers: Callable[[str], Pe
 def test_filling_the_cache_returns_no_rows(peers: Callable[[str], Peer]) -> None:
     peer, tokens = peers("llama tied"), words(10)
     target = peer.open()
-    assert target.logits(tokens, 0).shape == (0, VOCAB)
+    assert target.logits(tokens, 0).shape == target.logits(tokens, 0).shape == (0, VOCAB)
     assert target.cached([*tokens, 1]) == 10
     near(target.logits(tokens, 10), peer.logits(tokens), 1e-9)  # rows of tokens already held
 
@@ -251,6 +251,11 @@ def test_a_text_longer_than_the_context_is_refused(peers: Callable[[str], Peer])
     target.logits(words(20), 1)
     with pytest.raises(EngineError, match=r"21 tokens.*context of 20"):
         target.logits(words(21), 1)
+
+
+def test_a_cache_beyond_all_memory_is_refused(peers: Callable[[str], Peer]) -> None:
+    with pytest.raises(EngineError, match="no memory for a cache"):
+        peers("llama tied").open(context=10**13)
 
 
 def test_figures_are_those_of_the_model(peers: Callable[[str], Peer]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenhud.engines.threads import usable_cpus
+from tokenhud.engines.threads import usable_cpus, wait_briefly
 
 
 @pytest.fixture
@@ -14,13 +14,13 @@ def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def machine(folder: Path, membership: str, files: dict[str, str]) -> int:
-    proc, cgroups = folder / "proc", folder / "cgroups"
-    proc.mkdir()
-    (proc / "cgroup").write_text(membership)
-    for name, text in files.items():
-        (cgroups / name).parent.mkdir(parents=True, exist_ok=True)
-        (cgroups / name).write_text(text)
-    return usable_cpus(proc, cgroups)
+    for name, text in {
+        "proc/self/cgroup": membership,
+        **{f"sys/fs/cgroup/{name}": text for name, text in files.items()},
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return usable_cpus(folder)
 
 
 @pytest.mark.usefixtures("eight_cpus")
@@ -58,3 +58,9 @@ def test_quotas_limit_the_cpus(
 def test_affinity_limits_the_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
     assert machine(tmp_path, "0::/\n", {"cpu.max": "400000 100000\n"}) == 2
+
+
+def test_a_person_s_own_spin_count_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    wait_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"

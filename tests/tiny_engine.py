@@ -59,7 +59,7 @@ class HeldTarget(TinyTarget):
         same = [a == b for a, b in zip(self.held, tokens, strict=False)]
         return min((*same, False).index(False), len(tokens) - 1)
 
-    def logits(self, tokens, last):  # type: ignore[no-untyped-def]
+    def logits(self, tokens, last):
         time.sleep(self.slow)
         self.held = list(tokens)
         return super().logits(tokens, last)

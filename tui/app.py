@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -25,12 +27,13 @@ class TokenhudApp(App[None]):
     ENABLE_COMMAND_PALETTE = False
     ESCAPE_TO_MINIMIZE = False
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Chat, clock: Callable[[], int] = time.perf_counter_ns) -> None:
         super().__init__()
         self.chat = chat
+        self._clock = clock
 
     def get_default_screen(self) -> ChatScreen:
-        return ChatScreen(self.chat)
+        return ChatScreen(self.chat, self._clock)
 
     def get_driver_class(self) -> type[Driver]:
         if sys.platform == "win32":
@@ -41,7 +44,7 @@ class TokenhudApp(App[None]):
 
     async def run_async(self, **options: Any) -> None:
         try:
-            await super().run_async(**options)
+            return await super().run_async(**options)
         finally:
             self.chat.close()  # before asyncio waits for the thread that reads the engine
 

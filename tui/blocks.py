@@ -12,11 +12,11 @@ WINDOW = 4_000  # characters of one block; with more it is shown plain, so a fra
 CODE = 2_000  # of one piece of a code fence, which costs more since it is highlighted
 FEED = 1_000  # taken at once from a long text
 
-# Raw HTML would be dropped, images and entities would hide what the model wrote.
+# What is disabled here would hide words of the model, or show ones that it did not write.
 _PARSER = (
     MarkdownIt("commonmark", {"html": False, "maxNesting": 12})
     .enable(["strikethrough", "table"])
-    .disable(["image", "entity", "autolink", "html_block", "html_inline"])
+    .disable(["image", "entity", "autolink", "html_block", "html_inline", "reference"])
 )
 _FENCE = re.compile(r"(?:[ \t]*\n)* {0,3}(`{3,}|~{3,})[^`\n]*\n?")
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,7 +21,7 @@ from textual.worker import Worker, WorkerState
 from ..engines.events import Event
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
-from . import commands
+from . import commands, figures
 from .completion import Completion
 from .grammar import Call, Problem, Reply, Text
 from .hud import Hud
@@ -38,7 +38,8 @@ REMOTE_FRAME = 0.25  # over SSH
 HUD_EVERY = 0.5  # seconds; faster figures cannot be read
 REST = 9  # a frame that took t is followed by this many t without one
 QUIT_WITHIN = 2.0  # seconds between two Ctrl+C
-KEYS = "Enter send · Ctrl+J new line · / commands · F2 HUD · Ctrl+C twice quits"
+KEYS = ("Enter send", "Ctrl+J new line", "/ commands", "F2 HUD", "Ctrl+C twice quits")
+LOADING = "loading the model; what you send now waits for it"
 STREAMING = "Esc cancels and keeps the text"
 
 
@@ -51,19 +52,20 @@ class ChatScreen(Screen[None]):
         Binding("f2", "hud", "HUD"),
     ]
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Chat, clock: Callable[[], int]) -> None:
         super().__init__()
         self.chat = chat
+        self._clock = clock
         self.transcript = Transcript(self._folded)
         self.hud = Hud()
-        self.prompt = Prompt()
         self.completion = Completion()
+        self.prompt = Prompt(self.completion)
         self.scribe = Scribe(self.transcript)
-        self._hint = Static(KEYS, id="hint", markup=False)
+        self._hint = Static("", id="hint", markup=False)
         self._queue: deque[str] = deque()
         self._queued = Static("", id="queued", markup=False)
         self._worker: Worker[None] | None = None  # loads or answers; one at a time
-        self._problem = ""  # stays under the input until it is edited
+        self._problem = "", ""  # a sentence, and the input that it stands under until an edit
         self._warned = ""
         self._ctrl_c = -QUIT_WITHIN
         self._rest_until = 0.0
@@ -91,21 +93,17 @@ class ChatScreen(Screen[None]):
     def paint(self) -> None:
         """Shows what the log has that the screen has not. The log is the only channel."""
         began = time.perf_counter()
-        news = self.scribe.catch_up(self.chat.log.records)
+        self.scribe.catch_up(self.chat.log.records)
         if self.chat.log.warning != self._warned:
             self._warned = self.chat.log.warning
             self.scribe.say(self._warned or "The log is saved again.", mark="!")
         self.transcript.paint()
-        if news or self.chat.busy or began >= self._hud_due:
-            self._show_hud(began)
+        if began >= self._hud_due:
+            self._hud_due = began + HUD_EVERY
+            self.hud.show(view(self.scribe.readings, self.chat, self._clock()))
         self._show_hint()
         ended = time.perf_counter()
         self._rest_until = ended + REST * (ended - began)
-
-    def _show_hud(self, now: float) -> None:
-        if now >= self._hud_due:
-            self._hud_due = now + HUD_EVERY
-            self.hud.show(view(self.scribe.readings, self.chat, time.perf_counter_ns()))
 
     @property
     def busy(self) -> bool:
@@ -114,17 +112,20 @@ class ChatScreen(Screen[None]):
     # what the person sends
 
     @on(Prompt.Sent)
-    def send_line(self, sent: Prompt.Sent) -> None:
+    def take_line(self, sent: Prompt.Sent) -> None:
         match commands.parse(sent.text):
             case Text(text):
-                self.prompt.remember(sent.text)
                 self.send(text)
             case Call() as call:
                 self._run(sent.text, call)
             case Problem(sentence):
-                self._problem = sentence
-        self.completion.close()
+                self._refuse(sent.text, sentence)
+        self._hud_due = 0.0
         self.paint()
+
+    def _refuse(self, line: str, why: str) -> None:
+        self.prompt.restore(line)
+        self._problem = why, self.prompt.text
 
     def send(self, text: str) -> None:
         """Asks the model, now or once it is free."""
@@ -137,11 +138,10 @@ class ChatScreen(Screen[None]):
 
     def _run(self, line: str, call: Call) -> None:
         reply = commands.run(self.chat, call)
-        if not reply.ok:
-            self._problem = reply.text
-            return
-        self.prompt.remember(line)
-        self._act(reply)
+        if reply.ok:
+            self._act(reply)
+        else:
+            self._refuse(line, reply.text)
 
     def _act(self, reply: Reply) -> None:
         action, _, argument = (reply.action or "").partition(":")
@@ -172,6 +172,7 @@ class ChatScreen(Screen[None]):
         if change.worker is not self._worker or not change.worker.is_finished:
             return
         self._worker = None
+        self._hud_due = 0.0  # the last figures of an answer are shown at once
         if change.state is WorkerState.ERROR:
             self._tell_bug(change.worker.error)
         if self._queue:
@@ -201,13 +202,13 @@ class ChatScreen(Screen[None]):
         elif self.busy:
             self.chat.cancel()
         elif self.prompt.text:
-            self.prompt.remember(self.prompt.text)
-            self._problem = "Cleared; Up brings it back."
+            self.prompt.clear_to_history()
+            self._problem = "Cleared; Up brings it back.", ""
         elif time.monotonic() - self._ctrl_c < QUIT_WITHIN:
             self.app.leave()
         else:
             self._ctrl_c = time.monotonic()
-            self._problem = "Press Ctrl+C again to quit."
+            self._problem = "Press Ctrl+C again to quit.", ""
         self._show_hint()
 
     def action_escape(self) -> None:
@@ -217,7 +218,8 @@ class ChatScreen(Screen[None]):
             self.chat.cancel()
 
     def action_help(self) -> None:
-        self.post_message(Prompt.Sent("/help"))
+        self._act(commands.help_text(self.chat, ()))
+        self.paint()
 
     def action_hud(self) -> None:
         self.hud.choose_next(self.size)
@@ -237,51 +239,32 @@ class ChatScreen(Screen[None]):
         self.hud.fit(event.size)
         self._hud_due = 0.0
 
-    # completion and hints
+    # the line under the input
 
     @on(TextArea.Changed)
-    def suggest(self) -> None:
-        self._problem = ""
-        typed = "" if self.prompt.recalled else self.prompt.text
-        self.completion.show(commands.suggest(typed))
-        self.prompt.completing = self.completion.display
+    def typed(self) -> None:
+        if self.prompt.text != self._problem[1]:
+            self._problem = "", ""
         self._show_hint()
 
-    @on(Prompt.Completing)
-    def complete(self, pressed: Prompt.Completing) -> None:
-        match pressed.key:
-            case "up":
-                self.completion.action_cursor_up()
-            case "down":
-                self.completion.action_cursor_down()
-            case "enter" if self._ready():
-                self.prompt.send()
-            case _:
-                self._accept()
-
-    def _ready(self) -> bool:
-        """The line is a whole command already, and no word of it is half typed."""
-        text = self.prompt.text
-        return isinstance(commands.parse(text), Call) and (" " not in text or text.endswith(" "))
-
-    def _accept(self) -> None:
-        if self.completion.chosen:
-            self.prompt.write(self.completion.chosen.insert)
-
     def _show_hint(self) -> None:
-        self._hint.set_class(bool(self._problem), "-problem")
-        text = self._problem or commands.hint(self.prompt.text) or self._status()
+        problem = self._problem[0]
+        self._hint.set_class(bool(problem), "-problem")
+        text = problem or commands.hint(self.prompt.text) or self._status()
         if self._hint.content != text:
             self._hint.update(text)
 
     def _status(self) -> str:
+        readings = self.scribe.readings
         if self.hud.folded:
             return "window too small for the HUD"
-        if self.scribe.readings.progress:
-            return loading(self.scribe.readings.progress)
-        if self.scribe.readings.prefill:
-            return f"{reading(self.scribe.readings.prefill)} · {STREAMING}"
-        return STREAMING if self.chat.busy else KEYS
+        if readings.progress:
+            return loading(readings.progress)
+        if readings.prefill:
+            return f"{reading(readings.prefill)} · {STREAMING}"
+        if self.busy:
+            return STREAMING if self.chat.busy else LOADING
+        return figures.fit(KEYS, self.size.width - 4)
 
     def _show_queue(self) -> None:
         self._queued.display = bool(self._queue)

@@ -10,8 +10,6 @@ from textual.widgets.option_list import Option
 
 from .grammar import Suggestion
 
-SHOWN = 8
-
 
 class Completion(OptionList, can_focus=False):
     """Open while it has suggestions. Keys reach it through the input, which keeps the focus."""
@@ -26,7 +24,7 @@ class Completion(OptionList, can_focus=False):
         return None if self.highlighted is None else self._suggestions[self.highlighted]
 
     def show(self, suggestions: Sequence[Suggestion]) -> None:
-        if suggestions == self._suggestions:
+        if list(suggestions) == self._suggestions:
             return
         self._suggestions = list(suggestions)
         self.clear_options()

@@ -7,13 +7,14 @@ from ..engines.events import Loaded, Model
 from ..engines.options import Spec
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
+from ..sessions.gpu import Gpu
 from . import figures
 
 
 def engine_report(chat: Chat) -> str:
     loaded = next((each for each in reversed(chat.log.records) if isinstance(each, Loaded)), None)
     running = _running(loaded) if loaded else ["The model is not loaded yet."]
-    ready = [f"{each.name:14} {each.told}" for each in availability()]
+    ready = [f"{each.name:14} {each.told}" for each in availability(Gpu().reasons.get("gpu", ""))]
     return "\n".join([*running, "", "Can run here:", *ready])
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..engines.events import Prefill, Progress
+from ..engines.events import Loaded, Prefill, Progress
 from ..engines.options import Sampling, Spec
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
@@ -38,7 +38,6 @@ class View:
 
 
 def view(readings: Readings, chat: Chat, now_ns: int) -> View:
-    loaded = readings.loaded
     return View(
         readings,
         readings.meter.metrics(now_ns),
@@ -47,8 +46,15 @@ def view(readings: Readings, chat: Chat, now_ns: int) -> View:
         readings.sampling(chat.sampling),
         readings.pending(chat.spec, chat.sampling),
         bool(chat.log.warning),
-        one_line(f"{loaded.model.name} {loaded.model.quantization}" if loaded else chat.spec.model),
+        _model(readings.loaded, chat.spec),
     )
+
+
+def _model(loaded: Loaded | None, asked: Spec) -> str:
+    if loaded is None:
+        return one_line(asked.model)
+    name, kind = loaded.model.name, loaded.model.quantization
+    return one_line(name if kind in name else f"{name} {kind}")
 
 
 def panel(seen: View, width: int, height: int) -> list[Row]:
@@ -106,7 +112,7 @@ def _speed(seen: View, width: int) -> list[Row]:
         Row("session", f"{figures.rate(seen.readings.session_rate)} tok/s"),
         Row("first token", figures.elapsed(turn.ttft_ns)),
         Row("prefill", f"{figures.rate(turn.prefill_rate)} tok/s"),
-        Row("answer", f"{figures.count(turn.tokens)} tok"),
+        Row("answer", f"{figures.count(turn.tokens if turn.start else None)} tok"),
     ]
 
 

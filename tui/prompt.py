@@ -5,17 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import events
+from textual import events, on
 from textual.binding import Binding
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import TextArea
 
-NEW_LINE = ("ctrl+j", "shift+enter", "alt+enter")
-COMPLETION = ("up", "down", "tab", "enter", "escape")
+from . import commands
+from .completion import Completion
+from .grammar import Call
+
+# the last is what xterm's modifyOtherKeys makes of Shift+Enter
+NEW_LINE = ("ctrl+j", "shift+enter", "alt+enter", "shift+\r")
 
 
 class Prompt(TextArea):
-    """Enter sends; Up on the first line and Down on the last walk through what was sent."""
+    """Enter sends; Up on the first line and Down on the last walk through what was sent.
+
+    Everything a key does happens at once, before the next key is looked at: what is typed fast
+    behind an Enter stays.
+    """
 
     BINDINGS: ClassVar = [
         Binding("pageup", "page(-1)", show=False),
@@ -25,13 +34,9 @@ class Prompt(TextArea):
 
     @dataclass
     class Sent(Message):
+        """The input was emptied; `restore` puts the text back."""
+
         text: str
-
-    @dataclass
-    class Completing(Message):
-        """A key for the completion list, which is open."""
-
-        key: str
 
     @dataclass
     class Page(Message):
@@ -39,7 +44,7 @@ class Prompt(TextArea):
 
         pages: int
 
-    def __init__(self) -> None:
+    def __init__(self, completion: Completion) -> None:
         super().__init__(
             soft_wrap=True,
             show_line_numbers=False,
@@ -47,49 +52,45 @@ class Prompt(TextArea):
             placeholder="Ask something, or / for commands",
         )
         self.cursor_blink = False
-        self.completing = False  # the list is open and takes the keys in COMPLETION
+        self._completion = completion
         self._history: list[str] = []
         self._place = 0  # in the history; its length is the draft
         self._draft = ""
 
+    def render_line(self, y: int) -> Strip:
+        """Textual 8.2.8 cannot wrap the placeholder into no columns."""
+        if self.content_size.width < 1:
+            return Strip.blank(self.size.width)
+        return super().render_line(y)
+
     async def _on_key(self, event: events.Key) -> None:
-        if self.completing and event.key in COMPLETION:
-            self.post_message(self.Completing(event.key))
-        elif event.key == "enter":
-            self.send()
-        elif event.key in NEW_LINE:
-            self.insert("\n")
-        elif event.key == "up" and self.navigator.is_first_wrapped_line(self.cursor_location):
-            self._walk(-1)
-        elif event.key == "down" and self.navigator.is_last_wrapped_line(self.cursor_location):
-            self._walk(1)
-        else:
-            if event.is_printable:
-                self._place = len(self._history)
-            return
-        event.stop()
-        event.prevent_default()
+        if self._press(event.key):
+            event.stop()
+            event.prevent_default()
+        elif event.is_printable:
+            self._place = len(self._history)
 
-    @property
-    def recalled(self) -> bool:
-        """The text comes from the history and is not edited yet."""
-        return self._place < len(self._history)
-
-    def send(self) -> None:
-        """Blank text stays where it is and goes nowhere."""
-        if self.text.strip():
-            self.post_message(self.Sent(_lines(self.text)))
-
-    def remember(self, text: str) -> None:
-        """Puts `text` at the end of the history and empties the input."""
+    def clear_to_history(self) -> str:
+        """Empties the input; Up brings the text back."""
+        text = self.text.replace("\r\n", "\n").replace("\r", "\n")
         if self._history[-1:] != [text]:
             self._history.append(text)
         self.write("")
+        return text
+
+    def restore(self, text: str) -> None:
+        """Back into the input for mending, before anything typed since."""
+        self._history[-1:] = []
+        self.write(f"{text}\n{self.text}" if self.text else text)
 
     def write(self, text: str) -> None:
-        self.text = text
-        self.move_cursor(self.document.end)
-        self._place, self._draft = len(self._history), text
+        self._place = len(self._history)
+        self._set(text)
+
+    @on(TextArea.Changed)
+    def suggest(self) -> None:
+        recalled = self._place < len(self._history)
+        self._completion.show([] if recalled else commands.suggest(self.text))
 
     def action_page(self, pages: int) -> None:
         self.post_message(self.Page(pages))
@@ -100,6 +101,55 @@ class Prompt(TextArea):
             self.post_message(self.Page(0))
         self.action_cursor_line_end()
 
+    def _press(self, key: str) -> bool:
+        """False where the key is an ordinary one."""
+        if key in ("up", "down", "tab", "enter"):
+            self.suggest()  # the list may lag behind fast typing
+            return self._press_completing(key) if self._completion.display else self._move(key)
+        if key in NEW_LINE:
+            self.insert("\n")
+            return True
+        return False
+
+    def _press_completing(self, key: str) -> bool:
+        match key:
+            case "up":
+                self._completion.action_cursor_up()
+            case "down":
+                self._completion.action_cursor_down()
+            case "enter" if self._whole():
+                self._send()
+            case _:
+                self._accept()
+        return True
+
+    def _move(self, key: str) -> bool:
+        match key:
+            case "enter":
+                self._send()
+            case "up" if self.navigator.is_first_wrapped_line(self.cursor_location):
+                self._walk(-1)
+            case "down" if self.navigator.is_last_wrapped_line(self.cursor_location):
+                self._walk(1)
+            case _:
+                return False
+        return True
+
+    def _whole(self) -> bool:
+        """The line is a command already, and no word of it is half typed."""
+        called = isinstance(commands.parse(self.text), Call)
+        return called and (" " not in self.text or self.text.endswith(" "))
+
+    def _accept(self) -> None:
+        if self._completion.chosen:
+            self.write(self._completion.chosen.insert)
+
+    def _send(self) -> None:
+        """Blank text stays where it is and goes nowhere."""
+        if self.text.strip():
+            self._completion.close()
+            self.post_message(self.Sent(self.clear_to_history()))
+
     def _walk(self, by: int) -> None:
         place = self._place + by
         if not 0 <= place <= len(self._history):
@@ -107,9 +157,8 @@ class Prompt(TextArea):
         if self._place == len(self._history):
             self._draft = self.text
         self._place = place
-        self.text = [*self._history, self._draft][place]
+        self._set([*self._history, self._draft][place])
+
+    def _set(self, text: str) -> None:
+        self.text = text
         self.move_cursor(self.document.end)
-
-
-def _lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -31,8 +31,8 @@ class Scribe:
         self._steps_note: Note | None = None
         self._last_ns = 0  # of the step before
 
-    def catch_up(self, records: Sequence[Record]) -> bool:
-        """Writes the records that are new, if there are any."""
+    def catch_up(self, records: Sequence[Record]) -> None:
+        """Writes the records that are new."""
         if records is not self._records:
             self._records, self._read, self.readings = records, 0, Readings()
         new = records[self._read :]
@@ -40,7 +40,6 @@ class Scribe:
         for record in new:
             self.readings.add(record)
             self._write(record)
-        return bool(new)
 
     def say(self, text: str, style: str = "notice", mark: str = "•") -> None:
         self._transcript.add(Note(text, style, mark))

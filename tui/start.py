@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from ..engines.events import EngineError
+from ..engines.events import EngineError, Sample
 from ..engines.options import Sampling, Spec
 from ..engines.process import ProcessEngine
 from ..sessions.chat import Chat, header
 from ..sessions.log import Log
+from ..sessions.machine import Poller, Sampler
 from ..sessions.places import session_folder
 from . import session_commands
 
@@ -21,6 +22,8 @@ def chat_in_terminal(
     if not plain:
         _need_screen()
     chat = open_chat(spec, sampling, system, load)
+    poller = _watch(chat)
+    poller.start()
     try:
         if plain:
             from .plain import plain_chat
@@ -30,6 +33,7 @@ def chat_in_terminal(
 
         return TokenhudApp(chat).run() or 0
     finally:
+        poller.stop()
         chat.close()
 
 
@@ -48,6 +52,16 @@ def open_chat(
     if system is not None:
         chat.set("system", system)
     return chat
+
+
+def _watch(chat: Chat) -> Poller:
+    sampler = Sampler(chat.engine.pid)
+
+    def observe(sample: Sample) -> None:
+        sampler.pid = chat.engine.pid  # another one after a restart
+        chat.observe(sample)
+
+    return Poller(sampler, observe)
 
 
 def _need_screen() -> None:

@@ -16,6 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from ..sessions.clean import clean
 from .blocks import Blocks
 from .paper import Paper
 
@@ -37,11 +38,11 @@ class Note:
         self.tight = tight
         self._style, self._mark = style, mark
         self._strips: list[Strip] = []
-        self._for: tuple[Paper, int] | None = None
+        self._for: tuple[Paper, int, str] | None = None
 
     def strips(self, paper: Paper, width: int) -> list[Strip]:
-        if self._for != (paper, width):
-            self._for = paper, width
+        if self._for != (paper, width, self.text):
+            self._for = paper, width, self.text
             self._strips = paper.plain(self.text, width, self._style, self._mark)
         return self._strips
 
@@ -52,19 +53,15 @@ class Answer:
     tight = False
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._new: list[str] = []  # not in a block yet: text is parsed once a frame, not once a step
+        self._new: list[
+            str
+        ] = []  # not in a block yet: text is parsed once a frame, not once a step
         self._blocks = Blocks()
         self._settled: list[Strip] = []
         self._count = 0  # closed blocks in `_settled`
         self._for: tuple[Paper, int] | None = None
 
-    @property
-    def text(self) -> str:
-        return "".join(self._pieces)
-
     def append(self, text: str) -> None:
-        self._pieces.append(text)
         self._new.append(text)
 
     def finish(self) -> None:
@@ -85,7 +82,7 @@ class Answer:
         return growing
 
     def _take_new(self) -> None:
-        self._blocks.append("".join(self._new))
+        self._blocks.append(clean("".join(self._new)))
         self._new.clear()
 
 

@@ -55,7 +55,8 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controller in controllers.split(","):
-            top = root / "sys/fs/cgroup" / controller
+            top = root / "sys/fs/cgroup" / controllers  # such as "cpu,cpuacct"
+            top = top if top.is_dir() else top.with_name(controller)
         elif number == "0" and not controllers:
             top = root / "sys/fs/cgroup"
         else:
