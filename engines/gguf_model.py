@@ -69,11 +69,12 @@ def stop_ids(file: GGUFFile) -> list[int]:
 def weights(file: GGUFFile, config: Config) -> list[Weight]:
     """Every weight of the checkpoint. Raises EngineError where one is missing, has another shape
     than the config says, or would go unused."""
-    expected = list(_expected(config))
-    for each in expected:
+    expected = []
+    for each in _expected(config):  # one by one: a damaged count may name billions of layers
         if _shape(file, each.source) != each.shape:
             found = list(_shape(file, each.source))
             raise broken(file.path, f"{each.source} has shape {found}, not {list(each.shape)}")
+        expected.append(each)
     unused = set(file.tensors) - {each.source for each in expected} - {"rope_freqs.weight"}
     if unused:
         raise EngineError(

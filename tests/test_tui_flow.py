@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual import events
@@ -16,7 +17,7 @@ from tokenhud.engines.events import EngineError, Event, Progress, Request, Step,
 from tokenhud.sessions.records import Turn
 from tokenhud.tui.app import TokenhudApp
 from tokenhud.tui.chat_screen import ChatScreen
-from tokenhud.tui.commands import suggest
+from tokenhud.tui.commands import THEMES, suggest
 
 LONG = [Beat((f"line {n}\n\n",), ms=1) for n in range(60)]
 HELD = [*words("First part"), Beat((" last.",), wait=True)]
@@ -265,6 +266,30 @@ async def test_quitting_in_mid_answer_records_it(tmp_path: Path) -> None:
         assert last.reason == "cancelled"
 
 
+def test_leaving_does_not_wait_for_an_engine_that_hangs(tmp_path: Path) -> None:
+    class Hanging(ScriptedEngine):
+        def cancel(self) -> None:
+            """Ignores it, as an engine in one long native call does."""
+
+        def close(self) -> None:
+            super().cancel()
+            self.closed = True
+
+    app = TokenhudApp(chat_with(engine := Hanging(HELD), tmp_path))
+
+    async def leave(pilot: Pilot[Any]) -> None:
+        at = Table(app, pilot, engine)
+        await pilot.pause()
+        await at.rest()
+        at.screen.send("one")
+        await at.until("First part")
+        app.leave()
+
+    app.run(headless=True, auto_pilot=leave)
+    assert engine.closed
+    assert app.chat.log.path is None
+
+
 async def test_completion_opens_moves_accepts_and_closes(tmp_path: Path) -> None:
     async with table(tmp_path) as at:
         await at.pilot.press("slash", "t", "e")
@@ -314,10 +339,58 @@ async def test_long_chats_fold_old_turns_and_say_so(tmp_path: Path) -> None:
             at.screen.send(f"question {n}.")
             await at.screen.at_rest()
             at.screen.paint()
-        assert "earlier entries are folded" in at.shown
+        assert "earlier answers are folded" in at.shown
         assert "question 0." not in at.shown
         assert "question 79." in at.shown
         assert len(at.chat.exchanges) == 80
+
+
+async def test_a_loaded_session_shows_its_end_and_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENHUD_HOME", str(tmp_path))
+    before = chat_with(ScriptedEngine(words("Fine indeed.")), tmp_path / "sessions")
+    for n in range(40):
+        for _ in before.ask(f"question {n}."):
+            pass
+    before.log.rename("long")
+    before.log.close()
+    async with table(tmp_path / "new") as at:
+        await at.type("/load long", "enter")
+        assert "10 earlier answers are folded" in at.shown
+        assert "question 9." not in at.shown
+        assert "question 39." in at.shown
+        assert at.screen.scribe.readings.session_rate == pytest.approx(40)
+        await at.type("more")
+        await at.rest()
+        assert len(at.engine.requests[0].messages) == 81
+
+
+async def test_every_theme_can_be_shown(tmp_path: Path) -> None:
+    async with table(tmp_path, words("Some `code` and **words**.")) as at:
+        await at.type("go")
+        await at.rest()
+        for theme in THEMES:
+            await at.type(f"/theme {theme} ", "enter")
+            assert at.app.theme == theme
+            await at.pilot.pause()
+        assert "Some code and words." in at.shown
+
+
+async def test_a_log_that_cannot_be_written_is_said_once_and_marked(tmp_path: Path) -> None:
+    async with table(tmp_path, size=(120, 40)) as at:
+        at.chat.log.warning = "The disk is full."
+        at.screen.paint()
+        assert at.shown.count("! The disk is full.") == 1
+        await at.type("/nonsense", "enter")
+        assert any("NOT SAVED" in at.screen.hud.render_line(y).text for y in range(40))
+
+
+async def test_a_click_leaves_the_focus_in_the_input(tmp_path: Path) -> None:
+    async with table(tmp_path) as at:
+        await at.pilot.click(at.screen.transcript, offset=(5, 5))
+        await at.pilot.press("x")
+        assert at.screen.prompt.text == "x"
 
 
 async def test_debug_shows_every_step_while_it_streams(tmp_path: Path) -> None:

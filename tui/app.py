@@ -64,9 +64,9 @@ class TokenhudApp(App[None]):
         self.run_worker(self._leave(status), exit_on_error=False)
 
     async def _leave(self, status: int) -> None:
-        self.chat.cancel()
         screen = self.screen_stack[0]
         if isinstance(screen, ChatScreen):
+            screen.stop()
             with suppress(TimeoutError):
                 await asyncio.wait_for(screen.at_rest(), ENDING)
         self.exit(return_code=status)

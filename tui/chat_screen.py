@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,7 +17,7 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Static, TextArea
-from textual.worker import Worker, WorkerState
+from textual.worker import Worker, WorkerError, WorkerState
 
 from ..engines.events import Event
 from ..sessions.chat import Chat
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 FRAME = 0.1  # seconds
 REMOTE_FRAME = 0.25  # over SSH
 HUD_EVERY = 0.5  # seconds; faster figures cannot be read
-REST = 9  # a frame that took t is followed by this many t without one
+SLOWEST = 0.4  # seconds
+SHARE = 0.015  # of the machine, which the engine may use to the full
+CORES = os.cpu_count() or 1
 QUIT_WITHIN = 2.0  # seconds between two Ctrl+C
 KEYS = ("Enter send", "Ctrl+J new line", "/ commands", "F2 HUD", "Ctrl+C twice quits")
 LOADING = "loading the model; what you send now waits for it"
@@ -68,7 +71,7 @@ class ChatScreen(Screen[None]):
         self._problem = "", ""  # a sentence, and the input that it stands under until an edit
         self._warned = ""
         self._ctrl_c = -QUIT_WITHIN
-        self._rest_until = 0.0
+        self._painted = 0.0, 0.0  # when, and the processor time by then
         self._hud_due = 0.0
 
     def compose(self) -> ComposeResult:
@@ -87,12 +90,15 @@ class ChatScreen(Screen[None]):
         self.set_interval(REMOTE_FRAME if remote else FRAME, self._tick)
 
     def _tick(self) -> None:
-        if time.perf_counter() >= self._rest_until:
+        """Paints, unless this process has had more than its share since the last frame."""
+        waited = time.perf_counter() - self._painted[0]
+        spent = time.process_time() - self._painted[1]
+        if spent < SHARE * CORES * waited or waited > SLOWEST:
             self.paint()
 
     def paint(self) -> None:
         """Shows what the log has that the screen has not. The log is the only channel."""
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         self.scribe.catch_up(self.chat.log.records)
         if self.chat.log.warning != self._warned:
             self._warned = self.chat.log.warning
@@ -102,12 +108,16 @@ class ChatScreen(Screen[None]):
             self._hud_due = began + HUD_EVERY
             self.hud.show(view(self.scribe.readings, self.chat, self._clock()))
         self._show_hint()
-        ended = time.perf_counter()
-        self._rest_until = ended + REST * (ended - began)
+        self._painted = began, cpu
 
     @property
     def busy(self) -> bool:
+        """A model is loaded or a message answered."""
         return self._worker is not None
+
+    @property
+    def answering(self) -> bool:
+        return self.busy and self.chat.busy
 
     # what the person sends
 
@@ -180,10 +190,16 @@ class ChatScreen(Screen[None]):
             self._show_queue()
         self.paint()
 
+    def stop(self) -> None:
+        """Nothing that waits will be sent, and what runs is cancelled."""
+        self._queue.clear()
+        self.chat.cancel()
+
     async def at_rest(self) -> None:
         """Returns when nothing is loaded or answered any more."""
         while self._worker is not None:
-            await self._worker.wait()
+            with suppress(WorkerError):  # told by `next_in_queue`
+                await self._worker.wait()
             await asyncio.sleep(0)
 
     def _tell_bug(self, error: BaseException | None) -> None:
@@ -199,7 +215,7 @@ class ChatScreen(Screen[None]):
             self.app.copy_to_clipboard(selected)
             self.clear_selection()
             self.notify("Copied.", timeout=2)
-        elif self.busy:
+        elif self.answering:
             self.chat.cancel()
         elif self.prompt.text:
             self.prompt.clear_to_history()
@@ -229,7 +245,7 @@ class ChatScreen(Screen[None]):
     def page(self, page: Prompt.Page) -> None:
         match page.pages:
             case 0:
-                self.transcript.action_follow()
+                self.transcript.follow()
             case -1:
                 self.transcript.scroll_page_up(animate=False)
             case _:
@@ -263,7 +279,7 @@ class ChatScreen(Screen[None]):
         if readings.prefill:
             return f"{reading(readings.prefill)} · {STREAMING}"
         if self.busy:
-            return STREAMING if self.chat.busy else LOADING
+            return STREAMING if self.answering else LOADING
         return figures.fit(KEYS, self.size.width - 4)
 
     def _show_queue(self) -> None:
@@ -273,7 +289,7 @@ class ChatScreen(Screen[None]):
 
     def _folded(self, count: int) -> str:
         where = self.chat.log.path or "the log"
-        return f"… {count} earlier entries are folded; {where} has them all"
+        return f"… {count} earlier answers are folded; {where} has them all"
 
 
 def _drain(stream: Iterator[Event]) -> None:

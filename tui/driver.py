@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
+from typing import Any
 
 from textual._xterm_parser import XTermParser
 from textual.drivers import linux_driver
@@ -38,6 +40,11 @@ class _Parser(XTermParser):
 class Driver(linux_driver.LinuxDriver):
     """Wrong input ends an app of Textual 8.2.8 with a traceback (its issue 6456), and so does a
     terminal that vanishes."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        assert sys.__stdout__
+        self._file = sys.__stdout__  # Textual draws on stderr, which `2> errors.txt` takes away
 
     def run_input_thread(self) -> None:
         linux_driver.getincrementaldecoder = lambda _: _Decoder  # type: ignore[assignment, attr-defined]

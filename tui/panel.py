@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..engines.events import Loaded, Prefill, Progress
+from ..engines.events import Loaded, Prefill, Progress, Sample
 from ..engines.options import Sampling, Spec
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
@@ -35,6 +35,7 @@ class View:
     pending: list[str]
     unsaved: bool
     model: str
+    sample: Sample
 
 
 def view(readings: Readings, chat: Chat, now_ns: int) -> View:
@@ -47,6 +48,7 @@ def view(readings: Readings, chat: Chat, now_ns: int) -> View:
         readings.pending(chat.spec, chat.sampling),
         bool(chat.log.warning),
         _model(readings.loaded, chat.spec),
+        chat.sample or readings.sample,
     )
 
 
@@ -67,7 +69,7 @@ def panel(seen: View, width: int, height: int) -> list[Row]:
 
 
 def bar(seen: View, width: int) -> list[str]:
-    turn, sample = seen.turn, seen.readings.sample
+    turn, sample = seen.turn, seen.sample
     used, total = seen.readings.used(turn), seen.readings.context
     speed = [
         f"{_speed_now(seen)} tok/s {figures.sparkline(seen.trend, 8).lstrip()}".rstrip(),
@@ -146,7 +148,7 @@ def _context(seen: View, width: int) -> list[Row]:
 
 
 def _machine(seen: View) -> list[Row]:
-    sample = seen.readings.sample
+    sample = seen.sample
     return [
         Row("MACHINE", "", "title"),
         Row("CPU", _whole(sample.cpu_percent)),

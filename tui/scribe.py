@@ -14,6 +14,7 @@ from .readings import Readings
 from .transcript import Answer, Note, Transcript
 
 MARK = "▸"  # before what the person said
+REWRITTEN = 30  # turns
 SHOWN_STEPS = 12  # of the answer that streams, with /debug on
 
 
@@ -52,7 +53,8 @@ class Scribe:
             self.readings = Readings.of(self._records)
         self._read = len(self._records)
         self._answer = None
-        for exchange in chat.exchanges:
+        self._transcript.fold(len(chat.exchanges[:-REWRITTEN]))
+        for exchange in chat.exchanges[-REWRITTEN:]:
             self._rewrite_turn(exchange)
 
     def _rewrite_turn(self, exchange: Exchange) -> None:
@@ -115,5 +117,7 @@ class Scribe:
             answer.finish()
             self._transcript.changed()
             self._transcript.add(Note(figures.turn_line(self.readings.meter.metrics()), "dim"))
+        elif stop.reason == "cancelled":
+            self.say("Loading is cancelled; the next message starts it again.")
         if stop.reason == "error":
             self.say(f"{stop.what} {stop.remedy}".rstrip(), "error", "!")

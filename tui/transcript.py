@@ -18,7 +18,7 @@ from textual.strip import Strip
 
 from ..sessions.clean import clean
 from .blocks import Blocks
-from .paper import Paper
+from .paper import MARGIN, Paper
 
 KEPT = 100  # entries that stay on the screen; older ones are folded
 FOLD = 40  # at once, so that the work is rare
@@ -53,12 +53,11 @@ class Answer:
     tight = False
 
     def __init__(self) -> None:
-        self._new: list[
-            str
-        ] = []  # not in a block yet: text is parsed once a frame, not once a step
+        self._new: list[str] = []  # in no block yet: parsed once a frame, not once a step
         self._blocks = Blocks()
         self._settled: list[Strip] = []
         self._count = 0  # closed blocks in `_settled`
+        self._growing: list[Strip] = []
         self._for: tuple[Paper, int] | None = None
 
     def append(self, text: str) -> None:
@@ -77,9 +76,8 @@ class Answer:
         self._count = len(self._blocks.closed)
         if not self._blocks.open.source:
             return self._settled
-        growing = list(self._settled)
-        _join(growing, paper.block(self._blocks.open, width), self._blocks.open.tight)
-        return growing
+        self._growing = _reuse(self._growing, paper.block(self._blocks.open, width))
+        return _join(list(self._settled), self._growing, self._blocks.open.tight)
 
     def _take_new(self) -> None:
         self._blocks.append(clean("".join(self._new)))
@@ -89,11 +87,10 @@ class Answer:
 Entry = Note | Answer
 
 
-class Transcript(ScrollView, can_focus=True):
+class Transcript(ScrollView, can_focus=False):
     """Follows its end until the reader scrolls up, and again when they are back there."""
 
     ALLOW_SELECT = True
-    BINDINGS: ClassVar = [("end", "follow", "Follow")]
     COMPONENT_CLASSES: ClassVar = {f"transcript--{name}" for name in STYLES}
 
     def __init__(self, folded: Callable[[int], str]) -> None:
@@ -101,8 +98,8 @@ class Transcript(ScrollView, can_focus=True):
         self.entries: list[Entry] = []
         self.lines: list[Strip] = []
         self.following = True
-        self._folded = folded  # the sentence for a number of folded entries
-        self._hidden = 0
+        self._folded = folded  # the sentence for a number of folded answers
+        self._hidden = 0  # answers
         self._fold: Note | None = None
         self._paper: Paper | None = None
         self._ground: Style | None = None  # costs more to look up than a line to draw
@@ -112,10 +109,16 @@ class Transcript(ScrollView, can_focus=True):
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
         if len(self.entries) > KEPT + FOLD and self.following:
-            self._hidden += FOLD
+            answers = sum(isinstance(each, Answer) for each in self.entries[:FOLD])
             del self.entries[:FOLD]
-            self._fold = Note(self._folded(self._hidden), "dim")
+            self.fold(answers)
         self._stale = True
+
+    def fold(self, answers: int) -> None:
+        """Says that so many more answers are not shown."""
+        self._hidden += answers
+        if self._hidden:
+            self._fold = Note(self._folded(self._hidden), "dim")
 
     def changed(self) -> None:
         """An entry has grown."""
@@ -145,7 +148,7 @@ class Transcript(ScrollView, can_focus=True):
         """What can be read here, scrolled away or not."""
         return "\n".join(strip.text.rstrip() for strip in self.lines)
 
-    def action_follow(self) -> None:
+    def follow(self) -> None:
         self.following = True
         self.scroll_end(animate=False, immediate=True)
 
@@ -178,7 +181,8 @@ class Transcript(ScrollView, can_focus=True):
         if last < 0:
             return None
         within = end if end is not None and end.y <= last else Offset(self.size.width, last)
-        return Selection(selection.start, within).extract(self.text()), "\n"
+        rows = Selection(selection.start, within).extract(self.text()).split("\n")
+        return "\n".join(row.removeprefix(" " * MARGIN) for row in rows), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002
         self.refresh()
@@ -224,10 +228,16 @@ class Transcript(ScrollView, can_focus=True):
         return Paper(styles, "github-dark" if self.app.current_theme.dark else "default")
 
 
-def _join(lines: list[Strip], more: list[Strip], tight: bool) -> None:
+def _join(lines: list[Strip], more: list[Strip], tight: bool) -> list[Strip]:
     if lines and more and not tight:
         lines.append(_BLANK)
     lines.extend(more)
+    return lines
+
+
+def _reuse(old: list[Strip], new: list[Strip]) -> list[Strip]:
+    """The old line where the new one is the same, since only new ones are drawn."""
+    return [was if was == now else now for was, now in zip_longest(old[: len(new)], new)]
 
 
 def _select(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
