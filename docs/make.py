@@ -16,13 +16,14 @@ from pathlib import Path
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.tui.app import TokenhudApp
 from tokenhud.tui.commands import COMMANDS
-from tokenhud.tui.start import open_chat
+from tokenhud.tui.start import open_chat, watch
 
 ROOT = Path(__file__).parents[1]
 README, PICTURE = ROOT / "README.md", ROOT / "docs" / "tokenhud.svg"
 QUESTIONS = (
     "Say hello.",
     "Write a Python function that adds two numbers, and explain it in two sentences.",
+    "Write a story about a lighthouse keeper.",
 )
 
 
@@ -42,6 +43,8 @@ def with_table(readme: str) -> str:
 
 async def take_picture() -> None:
     chat = open_chat(Spec(), Sampling(length=160))
+    poller = watch(chat)
+    poller.start()
     app = TokenhudApp(chat)
     async with app.run_test(size=(120, 34)) as pilot:
         for turns, question in enumerate(QUESTIONS, start=1):
@@ -50,6 +53,7 @@ async def take_picture() -> None:
                 await pilot.pause(0.1)
         await pilot.pause(1.0)
         app.save_screenshot(PICTURE.name, str(PICTURE.parent))
+    poller.stop()
 
 
 def main() -> None:

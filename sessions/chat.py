@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import __version__
-from ..engines.events import Engine, Event, Request, Sample
+from ..engines.events import Engine, Event, Request, Sample, Stop
 from ..engines.options import Sampling, Spec
 from .conversation import Conversation, Exchange, conversation
 from .log import Log
@@ -65,9 +66,13 @@ class Chat:
 
     def answer(self) -> Iterator[Event]:
         request = Request(self._told.messages(), self.spec, self.sampling)
-        for event in self.engine.stream(request):
-            self._note(event)
-            yield event
+        try:
+            for event in self.engine.stream(request):
+                self._note(event)
+                yield event
+        finally:
+            if self.busy:  # a bug, or a reader that left: the next turn must not wait for it
+                self._note(Stop(time.perf_counter_ns(), "cancelled"))
 
     def cancel(self) -> None:
         self.engine.cancel()

@@ -133,3 +133,14 @@ def test_a_log_that_ends_in_mid_answer_counts_it_as_cancelled():
         next(events)
     told = conversation([*chat.log.records, Setting("length", 5)], Spec(), Sampling())
     assert (told.exchanges[-1].reason, told.exchanges[-1].answer) == ("cancelled", "an answer that")
+
+
+def test_an_answer_that_its_reader_leaves_is_closed_as_cancelled():
+    chat = open_chat(words("a b c d"), words("fine"))
+    events = chat.ask("x")
+    while len(chat.exchanges[-1].pieces if chat.exchanges else []) < 2:
+        next(events)
+    events.close()
+    assert (chat.busy, chat.exchanges[-1].reason) == (False, "cancelled")
+    list(chat.ask("y"))
+    assert chat.exchanges[-1].answer == "fine"

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +25,8 @@ from ..sessions.summary import percentile, split_turns
 from .pseudo_terminal import PseudoTerminal
 
 WARM_UP = "Say hello."
-QUESTION = "Count from 1 to 2000, one number a line."  # seldom ends by itself
+QUESTION = "Write a long story about a lighthouse keeper and the sea."  # seldom ends by itself
+FIRST_WORD = b"sk something"  # of the empty input; its first letter is under the cursor
 KEY = "~"  # a character that the answer does not hold
 PROGRAM = [sys.executable, "-m", "tokenhud"]
 ANSWER_SECONDS = 900.0
@@ -38,7 +39,6 @@ class Samples:
     headless_tps: list[float] = field(default_factory=list)
     key_ms: list[float] = field(default_factory=list)  # from a key to what it draws
     first_paint_ms: list[float] = field(default_factory=list)  # from the start of the program
-    ready_ms: list[float] = field(default_factory=list)  # the model's load
 
 
 def bench_screen(runs: int, length: int, turns: int, as_json: bool) -> int:
@@ -67,29 +67,37 @@ def _with_screen(length: int, turns: int, samples: Samples) -> None:
         began = time.perf_counter()
         terminal = PseudoTerminal([*PROGRAM, f"--length={length}"], _env(home))
         try:
-            terminal.read_until(lambda seen: b"Enter" in seen, 30)
+            terminal.read_until(lambda seen: FIRST_WORD in seen, 30)
             samples.first_paint_ms.append((time.perf_counter() - began) * 1e3)
             for turn, question in enumerate([WARM_UP, *[QUESTION] * turns], start=1):
                 terminal.type(f"{question}\r")
-                _watch(terminal, home, turn, samples)
+                _wait(terminal, home, turn)
+            samples.screen_tps.append(_rate(home))
+            terminal.type(f"{QUESTION}\r")
+            _wait(terminal, home, turns + 2, lambda: _press(terminal, samples))
         finally:
             terminal.close()
-        samples.screen_tps.append(_rate(home))
 
 
-def _watch(terminal: PseudoTerminal, home: Path, turn: int, samples: Samples) -> None:
-    """Types now and then until the answer of `turn` has ended."""
+def _wait(
+    terminal: PseudoTerminal, home: Path, turns: int, meanwhile: Callable[[], None] | None = None
+) -> None:
+    """Drains the screen until so many turns have ended."""
     ends = time.monotonic() + ANSWER_SECONDS
-    while _answered(home) < turn:
+    while _answered(home) < turns:
         if time.monotonic() > ends:
             raise EngineError("The answer did not end in time.", "Use a smaller --length.")
         terminal.read_until(lambda _: False, BETWEEN_KEYS)
-        began = time.perf_counter()
-        terminal.type(KEY)
-        if turn > 1 and terminal.read_until(lambda seen: KEY.encode() in seen, 2.0):
-            samples.key_ms.append((time.perf_counter() - began) * 1e3)
-    terminal.type("\x03")  # takes back what was typed
-    terminal.read_until(lambda _: False, BETWEEN_KEYS)
+        if meanwhile:
+            meanwhile()
+
+
+def _press(terminal: PseudoTerminal, samples: Samples) -> None:
+    """Types one character while the answer streams and waits until it is drawn."""
+    began = time.perf_counter()
+    terminal.type(KEY)
+    if terminal.read_until(lambda seen: KEY.encode() in seen, 2.0):
+        samples.key_ms.append((time.perf_counter() - began) * 1e3)
 
 
 def _answered(home: Path) -> int:

@@ -66,9 +66,12 @@ def change(chat: Chat, wanted: dict[str, Value]) -> Reply:
         for name, value in wanted.items():
             old = _value(chat, name)
             chat.set(name, value)
-            told.append(f"{name} {old} → {_value(chat, name)}")
+            if _value(chat, name) != old or len(wanted) == 1:
+                told.append(f"{name} {old} → {_value(chat, name)}")
     except OptionError as error:
         return Reply(str(error), ok=False)
+    if not told:
+        return Reply("That is what is set already.")
     return Reply(f"{', '.join(told)}, from the next answer.")
 
 
@@ -232,7 +235,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "load",
-        "go on with a saved session; without a name, list them",
+        "go on with a saved session, or list them",
         session_commands.load,
         (grammar.text("NAME", "a session's name", optional=True),),
         "/load first-chat",

@@ -22,7 +22,7 @@ def chat_in_terminal(
     if not plain:
         _need_screen()
     chat = open_chat(spec, sampling, system, load)
-    poller = _watch(chat)
+    poller = watch(chat)
     poller.start()
     try:
         if plain:
@@ -54,7 +54,8 @@ def open_chat(
     return chat
 
 
-def _watch(chat: Chat) -> Poller:
+def watch(chat: Chat) -> Poller:
+    """Readings of the machine for this chat, once started."""
     sampler = Sampler(chat.engine.pid)
 
     def observe(sample: Sample) -> None:
