@@ -54,6 +54,7 @@ def candidates(logits: Logits, sampling: Sampling) -> NDArray[np.intp]:
 
 def _log_noise(size: int, seed: int, position: int) -> NDArray[np.floating]:
     """log of `size` unit exponentials; numpy's Philox because torch's CPU generator ignores all
-    but the low 32 bits of a seed."""
+    but the low 32 bits of a seed. In float64: of float32 draws one in millions is exactly 0, and
+    over a large vocabulary that lets a hopeless token win every few hundred places."""
     bits = np.random.Philox(key=seed, counter=position << 64)
-    return np.log(np.random.Generator(bits).standard_exponential(size, dtype=np.float32))
+    return np.log(np.random.Generator(bits).standard_exponential(size))

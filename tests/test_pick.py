@@ -90,3 +90,11 @@ def test_numbers_that_are_none_end_the_answer(bad, temperature):
 def test_all_masked_is_invalid_too():
     with pytest.raises(EngineError, match="invalid numbers"):
         pick(np.full(4, -np.inf), Sampling(), 0)
+
+
+def test_a_large_vocabulary_never_brings_a_hopeless_token():
+    """A noise of exactly 0 would make any token win; float32 draws hold one in millions."""
+    logits = np.zeros(50_000, dtype=np.float32)
+    logits[7] = 60.0
+    draws = {pick(logits, Sampling(temperature=1, seed=42), place) for place in range(1500)}
+    assert draws == {7}
