@@ -64,6 +64,7 @@ def decode(
         rows = target.logits([*tokens, *draft], len(draft) + 1)
         new = _keep(rows, draft, sampling, len(tokens), stop)
         tokens += new
+        drafter.observe(tokens, len(new), rows[: len(new)])
         yield Block(tuple(new), len(draft), sum(a == b for a, b in zip(new, draft, strict=False)))
         if new[-1] in stop:
             return

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokenhud.engines.drafters import Plain
 from tokenhud.engines.loop import prefill
 from tokenhud.engines.options import Sampling
 
@@ -19,13 +22,13 @@ samplings = st.builds(
 prompts = st.lists(st.integers(0, 10), min_size=1, max_size=8)
 
 
-class Random:
+class Random(Plain):
     """Guesses that have nothing to do with the target, more than were asked for."""
 
     def __init__(self, guesses: list[int]) -> None:
         self.guesses = guesses
 
-    def propose(self, tokens: list[int], k: int) -> list[int]:
+    def propose(self, tokens: Sequence[int], k: int) -> list[int]:
         return [self.guesses[(len(tokens) + i) % len(self.guesses)] for i in range(k + 3)]
 
 

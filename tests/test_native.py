@@ -205,7 +205,7 @@ def test_a_failed_pass_leaves_a_true_cache(peers: Callable[[str], Peer]) -> None
     near(target.logits(tokens, 1), peer.logits(tokens)[-1:], 1e-9)
 
 
-class Fixed:
+class Fixed(Plain):
     """Proposes the same answer, shifted by `wrong`, wherever the text stands."""
 
     def __init__(self, answer: Sequence[int], start: int, wrong: int) -> None:

@@ -32,7 +32,37 @@ class TinyTarget:
         return 0
 
 
-class Oracle:
+class PeriodicTarget(TinyTarget):
+    """Says `period` over and over, counted from the beginning of the text; its other wishes stay
+    those of a TinyTarget."""
+
+    def __init__(self, period: Sequence[int]) -> None:
+        super().__init__(vocab=max(period) + 5)
+        self.period = period
+
+    def row(self, tokens: Sequence[int]) -> NDArray[np.float64]:
+        row = super().row(tokens)
+        row[self.period[len(tokens) % len(self.period)]] = 100.0
+        return row
+
+
+class CountedList(Sequence[int]):
+    """Tokens that count how many of them are read."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self.tokens = list(tokens)
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, place):
+        found = self.tokens[place]
+        self.reads += len(found) if isinstance(place, slice) else 1
+        return found
+
+
+class Oracle(Plain):
     """Proposes what the target will say, wrong at every place that `lies` names."""
 
     def __init__(self, answer: Sequence[int], prompt: int, lies: frozenset[int] = frozenset()):
