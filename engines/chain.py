@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .drafters import Drafter
+from .options import Sampling
 from .pick import Logits
 
 
@@ -14,9 +15,9 @@ class Chain:
     def __init__(self, *drafters: Drafter) -> None:
         self._drafters = drafters
 
-    def begin(self, prompt: Sequence[int]) -> None:
+    def begin(self, prompt: Sequence[int], sampling: Sampling) -> None:
         for drafter in self._drafters:
-            drafter.begin(prompt)
+            drafter.begin(prompt, sampling)
 
     def propose(self, tokens: Sequence[int], k: int) -> list[int]:
         drafts = (drafter.propose(tokens, k) for drafter in self._drafters)

@@ -7,6 +7,7 @@ from itertools import compress, count
 from operator import ne
 from typing import Protocol
 
+from .options import Sampling
 from .pick import Logits
 
 TAIL = 8  # known tokens compared where a list is met again
@@ -16,8 +17,8 @@ class Drafter(Protocol):
     """What is learned follows the tokens given, as the target's cache does, so an edit or another
     conversation needs no call of its own. Within an answer the list only grows."""
 
-    def begin(self, prompt: Sequence[int]) -> None:
-        """An answer to `prompt` begins."""
+    def begin(self, prompt: Sequence[int], sampling: Sampling) -> None:
+        """An answer to `prompt` begins, picked by `sampling`."""
         ...
 
     def propose(self, tokens: Sequence[int], k: int) -> list[int]:
@@ -37,7 +38,7 @@ class Drafter(Protocol):
 class Plain:
     """Proposes nothing, which makes the loop plain autoregressive decoding."""
 
-    def begin(self, prompt: Sequence[int]) -> None:
+    def begin(self, prompt: Sequence[int], sampling: Sampling) -> None:
         pass
 
     def propose(self, tokens: Sequence[int], k: int) -> list[int]:  # noqa: ARG002

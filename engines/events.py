@@ -37,6 +37,7 @@ class Request:
     messages: tuple[Message, ...]
     spec: Spec
     sampling: Sampling
+    margins: bool = False  # whether steps tell by how much each token won
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,17 @@ class Step:
     drafted: int  # proposed
     accepted: int  # drafted, kept and emitted
     t_ns: int  # monotonic, after the device has finished
+    draft_ns: int | None = None  # time of the drafter ...
+    pass_ns: int | None = None  # ... and of the target, picks included
+    margins: tuple[float, ...] = ()  # lead of each token over the second choice, where asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What may follow the tokens emitted so far: the best beam, which a later step can change."""
+
+    t_ns: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +149,7 @@ class Stop:
     memory: dict[str, int] | None = None  # bytes by component at the end
 
 
-Event = Progress | Loaded | Start | Prefill | Step | Sample | Stop
+Event = Progress | Loaded | Start | Prefill | Step | Preview | Sample | Stop
 
 
 class Engine(Protocol):

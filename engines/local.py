@@ -25,7 +25,7 @@ from .events import (
     Step,
     Stop,
 )
-from .loop import Target, decode, prefill
+from .loop import Fixed, Target, decode, prefill
 from .options import Sampling, Spec
 
 CHUNK = {"cpu": 64, "cuda": 512}  # prompt tokens a pass: how long a cancel can take
@@ -163,7 +163,7 @@ class LocalEngine:
         if self._cancelled.is_set():
             yield Stop(self._clock(), "cancelled", memory=parts.target.memory())
             return
-        for block in decode(parts.target, Plain(), prompt, sampling, gamma, stop, room):
+        for block in decode(parts.target, Plain(), prompt, sampling, Fixed(gamma), stop, room):
             now = self._clock()
             pieces = tuple("" if token in stop else text.push(token) for token in block.tokens)
             yield Step(block.tokens, pieces, block.drafted, block.accepted, now)

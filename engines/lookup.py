@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from .drafters import Seen
-from .options import OptionError
+from .options import OptionError, Sampling
 from .pick import Logits
 
 GRAM_BYTES = 110  # of a gram and its place beside the table that holds them, measured
@@ -24,7 +24,7 @@ class Lookup:
         self._seen = Seen()
         self._went: dict[tuple[int, ...], int] = {}  # gram to the place that followed it last
 
-    def begin(self, prompt: Sequence[int]) -> None:
+    def begin(self, prompt: Sequence[int], sampling: Sampling) -> None:  # noqa: ARG002
         self._follow(prompt)
 
     def propose(self, tokens: Sequence[int], k: int) -> list[int]:

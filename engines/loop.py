@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from operator import eq
 from typing import NamedTuple, Protocol
 
 from .drafters import Drafter
 from .options import Sampling
-from .pick import Logits, pick
+from .pick import Logits, margin, pick
 
 
 class Target(Protocol):
@@ -25,11 +27,37 @@ class Target(Protocol):
 
 
 class Block(NamedTuple):
-    """What one pass of the target emitted, and how much of it was drafted."""
+    """What one pass of the target emitted, how much of it was drafted, and what that took."""
 
     tokens: tuple[int, ...]
     drafted: int
     accepted: int
+    draft_ns: int = 0
+    pass_ns: int = 0  # of the target, its picks included
+    margins: tuple[float, ...] = ()
+
+
+class Gamma(Protocol):
+    """How many tokens to draft, step by step."""
+
+    def next(self) -> int:
+        """At most how many to draft now; 0 is a plain step."""
+        ...
+
+    def observe(self, block: Block) -> None: ...
+
+
+class Fixed:
+    """The same length always."""
+
+    def __init__(self, gamma: int) -> None:
+        self._gamma = gamma
+
+    def next(self) -> int:
+        return self._gamma
+
+    def observe(self, block: Block) -> None:
+        pass
 
 
 def prefill(target: Target, prompt: Sequence[int], chunk: int) -> Iterator[int]:
@@ -46,9 +74,11 @@ def decode(
     drafter: Drafter,
     prompt: Sequence[int],
     sampling: Sampling,
-    gamma: int,
+    gamma: Gamma,
     stop: Collection[int],
     room: int,
+    clock: Callable[[], int] = time.perf_counter_ns,
+    margins: bool = False,
 ) -> Iterator[Block]:
     """Emits at most `room` tokens after `prompt`, ending with the first stop id.
 
@@ -59,23 +89,41 @@ def decode(
     tokens = list(prompt)
     end = len(prompt) + room
     while len(tokens) < end:
-        space = min(gamma, end - len(tokens) - 1)
+        began, held = clock(), len(tokens)
+        space = min(gamma.next(), end - held - 1)
         draft = drafter.propose(tokens, space)[:space] if space else []
+        drafted = clock()
         rows = target.logits([*tokens, *draft], len(draft) + 1)
-        new = _keep(rows, draft, sampling, len(tokens), stop)
-        tokens += new
+        _extend(tokens, rows, draft, sampling, stop)
+        passed = clock()
+        new = tuple(tokens[held:])
         drafter.observe(tokens, len(new), rows[: len(new)])
-        yield Block(tuple(new), len(draft), sum(a == b for a, b in zip(new, draft, strict=False)))
+        block = Block(
+            new,
+            len(draft),
+            sum(map(eq, new, draft)),
+            drafted - began + clock() - passed,
+            passed - drafted,
+            _margins(rows, tokens, held, sampling) if margins else (),
+        )
+        gamma.observe(block)
+        yield block
         if new[-1] in stop:
             return
 
 
-def _keep(
-    rows: Logits, draft: Sequence[int], sampling: Sampling, position: int, stop: Collection[int]
-) -> list[int]:
-    new: list[int] = []
+def _extend(
+    tokens: list[int], rows: Logits, draft: list[int], sampling: Sampling, stop: Collection[int]
+) -> None:
+    """Appends the target's picks while they agree with `draft`, and the first that does not."""
     for row, guess in zip(rows, [*draft, None], strict=True):
-        new.append(pick(row, sampling, position + len(new)))
-        if new[-1] != guess or new[-1] in stop:
-            break
-    return new
+        tokens.append(pick(row, sampling, tokens))
+        if tokens[-1] != guess or tokens[-1] in stop:
+            return
+
+
+def _margins(rows: Logits, tokens: list[int], held: int, sampling: Sampling) -> tuple[float, ...]:
+    return tuple(
+        margin(row, sampling, tokens[:place])
+        for row, place in zip(rows, range(held, len(tokens)), strict=False)
+    )

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from .drafters import Seen
-from .options import OptionError
+from .options import OptionError, Sampling
 from .pick import Logits
 
 Storage = Literal["basic", "onelevel"]
@@ -131,7 +131,7 @@ class Ngram:
         self._filler_top_k = filler_top_k
         self._reset = reset_in_between
 
-    def begin(self, prompt: Sequence[int]) -> None:
+    def begin(self, prompt: Sequence[int], sampling: Sampling) -> None:  # noqa: ARG002
         if self._reset:
             self._clear()
         self._learn(prompt, 0, ())

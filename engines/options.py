@@ -8,8 +8,11 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
-DRAFTERS = ("plain",)
-TARGETS = ("native",)
+DRAFTERS = ("plain", "speculative", "ngram", "lookup", "suffix", "chain")
+TARGETS = ("auto", "native", "hf")
+GAMMA_POLICIES = ("auto", "fixed", "heuristic")
+NGRAM_STORAGES = ("basic", "onelevel")
+SELF = "self"  # the draft model that is the target's own first layers
 DEVICES = ("auto", "cpu", "cuda")
 MAX_SEED = 2**63 - 1
 
@@ -38,9 +41,22 @@ class Spec:
     """What runs: weights, target, drafter and the machine's share."""
 
     model: str = name("smollm2", "a catalog name, a GGUF file, a checkpoint folder or a hub id")
-    target: str = choice("native", TARGETS, "what turns token ids into logits")
+    target: str = choice(
+        "auto", TARGETS, "what turns token ids into logits: ours, or transformers for the rest"
+    )
     drafter: str = choice("plain", DRAFTERS, "what guesses ahead; plain decoding guesses nothing")
     gamma: int = number(4, 1, 64, "drafted tokens a step")
+    gamma_policy: str = choice(
+        "auto", GAMMA_POLICIES, "auto follows measured cost and acceptance, and may draft nothing"
+    )
+    draft_model: str = name(SELF, "self, the target's own first layers, or a model of its own")
+    draft_layers: int | None = number(None, 1, 1000, "layers of draft_model self", off="auto")
+    ngram_n: int = number(3, 2, 16, "tokens of an n-gram: n - 1 of context and one that follows")
+    ngram_storage: str = choice(
+        "basic", NGRAM_STORAGES, "basic knows contexts of 1 to n - 1 tokens, onelevel of n - 1"
+    )
+    top_k_filler: int = number(3, 1, 100, "the target's favourites an n-gram learns; 1 is off")
+    reset_in_between: str = choice("on", ("on", "off"), "off keeps what a drafter learned")
     dtype: str = choice("float32", DTYPES, "number format of weights and cache")
     device: str = choice("auto", DEVICES, "where it runs")
     threads: int | None = number(None, 1, 1024, "processor threads of the engine", off="auto")
@@ -54,15 +70,22 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the target picks, and how long. Filters run in the order top_k, top_p, min_p on the
-    distribution at temperature 1; the temperature is applied to what is left."""
+    """How the target picks, and how long. The order: repetition_penalty, then top_k, top_p and
+    min_p on the distribution at temperature 1, then the temperature on what is left."""
 
     temperature: float = number(0.0, 0.0, 100.0, "0 is greedy, more is freer")
     top_k: int = number(0, 0, 10_000_000, "keep the K likeliest tokens; 0 is off")
     top_p: float = number(1.0, 0.0, 1.0, "keep the likeliest tokens up to this share; 1 is off")
     min_p: float = number(0.0, 0.0, 1.0, "drop tokens below this share of the best; 0 is off")
+    repetition_penalty: float = number(
+        1.0, 0.1, 10.0, "divides what a token that stands in the text is worth; 1 is off"
+    )
     seed: int | None = number(None, 0, MAX_SEED, "the same seed gives the same words", off="random")
     length: int = number(512, 1, 10_000_000, "most tokens of an answer")
+    num_beams: int = number(1, 1, 64, "answers that a beam search follows; 1 is no search")
+    beam_top_k: int = number(3, 1, 1000, "continuations tried for each beam")
+    beam_min_length: float = number(5.0, 0.0, 1e6, "of the length penalty of a beam search")
+    beam_alpha: float = number(1.2, 0.0, 10.0, "exponent of the length penalty; 0 is none")
 
     def __post_init__(self) -> None:
         _validate(self)

@@ -13,7 +13,7 @@ import torch
 
 from .drafters import Plain
 from .events import EngineError
-from .loop import decode
+from .loop import Fixed, decode
 from .native import NativeTarget, open_native
 from .options import Sampling
 
@@ -77,7 +77,7 @@ def _native(target: NativeTarget) -> Run:
         tokens: list[int] = []
         times: list[int] = []
         start = time.perf_counter_ns()
-        for block in decode(target, Plain(), prompt, Sampling(), 1, (), length):
+        for block in decode(target, Plain(), prompt, Sampling(), Fixed(1), (), length):
             tokens += block.tokens
             times.append(time.perf_counter_ns())
         return Round(tuple(tokens), start, tuple(times))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,25 +13,56 @@ from .options import Sampling
 Logits = NDArray[np.floating]
 
 
-def pick(logits: Logits, sampling: Sampling, position: int) -> int:
-    """The token chosen from `logits` [vocab] for the place `position` of the whole sequence.
+def pick(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> int:
+    """The token chosen from `logits` [vocab] to follow `tokens`, the whole text before it.
 
     Sampling is a Gumbel-max race whose noise depends on (seed, position) alone, so any drafter
     that calls `pick` with the same options is coupled to the target and none changes the text.
     Raises EngineError where the logits hold no usable number.
     """
+    kept, scores = _scores(logits, sampling, tokens)
+    best = int(np.argmax(scores))
+    return best if kept is None else int(kept[best])
+
+
+def margin(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> float:
+    """By how much the pick leads the second choice, in logits (over the temperature where there
+    is one); infinite where nothing else can be picked."""
+    _, scores = _scores(logits, sampling, tokens)
+    if len(scores) < 2:
+        return np.inf
+    second, best = np.partition(scores, -2)[-2:]
+    return float(best - second)
+
+
+def _scores(
+    logits: Logits, sampling: Sampling, tokens: Sequence[int]
+) -> tuple[NDArray[np.intp] | None, Logits]:
+    """The ids that may be picked (None is all, in order) and what each is worth."""
     best = int(np.argmax(logits))  # NaN wins argmax, so this one look finds it
     if not np.isfinite(logits[best]):
         raise EngineError(
             "The engine produced invalid numbers (NaN or infinity).",
             "Try another dtype or another model file.",
         )
+    if sampling.repetition_penalty != 1:
+        logits = penalised(logits, tokens, sampling.repetition_penalty)
     if sampling.temperature == 0:
-        return best
+        return None, logits
     kept = candidates(logits, sampling)
-    race = _log_noise(len(logits), sampling.seed or 0, position)
-    scores = logits[kept] / logits.dtype.type(sampling.temperature) - race[kept]
-    return int(kept[np.argmax(scores)])
+    race = _log_noise(len(logits), sampling.seed or 0, len(tokens))
+    return kept, logits[kept] / logits.dtype.type(sampling.temperature) - race[kept]
+
+
+def penalised(logits: Logits, tokens: Sequence[int], penalty: float) -> Logits:
+    """`logits` where each token that occurs in `tokens` is worth less (Keskar et al. 2019): a
+    positive logit is divided by the penalty and a negative one multiplied, once however often
+    it occurs."""
+    said = np.unique(np.asarray(tokens, dtype=np.intp))
+    changed = logits.copy()
+    worth = logits[said]
+    changed[said] = np.where(worth > 0, worth / penalty, worth * penalty)
+    return changed
 
 
 def candidates(logits: Logits, sampling: Sampling) -> NDArray[np.intp]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from .drafters import Seen
 from .lookup import unrolled
-from .options import OptionError
+from .options import OptionError, Sampling
 from .pick import Logits
 
 BREAK = -1  # in the text of an automaton: what comes next does not follow what came before
@@ -138,7 +138,7 @@ class Suffix:
         self._seen = Seen()
         self._automaton = Automaton()
 
-    def begin(self, prompt: Sequence[int]) -> None:
+    def begin(self, prompt: Sequence[int], sampling: Sampling) -> None:  # noqa: ARG002
         self._follow(prompt)
 
     def propose(self, tokens: Sequence[int], k: int) -> list[int]:

@@ -13,6 +13,7 @@ from ..engines.events import (
     Loaded,
     Model,
     Prefill,
+    Preview,
     Progress,
     Sample,
     Start,
@@ -35,6 +36,7 @@ KINDS: dict[str, type[Record]] = {
     "start": Start,
     "prefill": Prefill,
     "step": Step,
+    "preview": Preview,
     "sample": Sample,
     "stop": Stop,
 }

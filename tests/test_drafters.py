@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tokenhud.engines.chain import Chain
 from tokenhud.engines.drafters import Drafter, Plain
 from tokenhud.engines.lookup import Lookup
-from tokenhud.engines.loop import decode
+from tokenhud.engines.loop import Fixed, decode
 from tokenhud.engines.ngram import Ngram
 from tokenhud.engines.options import OptionError, Sampling
 from tokenhud.engines.suffix import Suffix
@@ -98,8 +98,8 @@ def test_no_turn_changes_the_text_whatever_went_before(name, target, turns, samp
     for kept, said, room, until, told in turns:
         prompt = history[:kept] + said
         if told:
-            drafter.begin(prompt)
-        blocks = decode(target, drafter, prompt, sampling, gamma, (), room)
+            drafter.begin(prompt, Sampling())
+        blocks = decode(target, drafter, prompt, sampling, Fixed(gamma), (), room)
         answer = emitted(list(islice(blocks, until)))
         plain = emitted(run(target, prompt, sampling, room=room))
         assert answer == plain[: len(answer)]
@@ -137,7 +137,7 @@ def test_a_list_that_is_cropped_in_place_is_noticed(name):
 @settings(max_examples=25, deadline=None)
 def test_no_more_is_proposed_than_asked_for(name, text, k):
     drafter = MAKERS[name]()
-    drafter.begin(text)
+    drafter.begin(text, Sampling())
     assert len(drafter.propose(text, k)) <= k
     drafter.observe(text, 0, NO_ROWS)
     assert len(drafter.propose(tuple(text), k)) <= k
@@ -172,7 +172,7 @@ def step_cost(drafter: Drafter, length: int) -> tuple[int, int]:
     """Lines of code run and tokens read in 200 steps behind `length` tokens."""
     chance, rows = random.Random(1), np.zeros((1, 20))
     tokens = CountedList([chance.randrange(20) for _ in range(length)])
-    drafter.begin(tokens)
+    drafter.begin(tokens, Sampling())
     tokens.reads = lines = 0
 
     def trace(frame, event, arg):  # noqa: ARG001
@@ -201,7 +201,7 @@ def test_memory_is_what_is_held(name, vocabulary):
     gc.collect()
     tracemalloc.start()
     try:
-        drafter.begin(text)
+        drafter.begin(text, Sampling())
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -215,7 +215,7 @@ def test_memory_is_bounded(name):
     sizes = []
     for _ in range(40):
         text += [chance.randrange(50) for _ in range(50)]
-        drafter.begin(text)
+        drafter.begin(text, Sampling())
         sizes.append(drafter.memory() - 8 * len(text))
     assert max(sizes[5:]) <= 1.5 * max(sizes[:5])
 

@@ -42,6 +42,9 @@ def test_names_are_those_of_the_field() -> None:
         "drafted": 3,
         "accepted": 1,
         "t_ns": 99,
+        "draft_ns": None,
+        "pass_ns": None,
+        "margins": [],
     }
     written = json.loads(to_line(start, 0))
     assert written["prompt_token_ids"] == [5, 6]

@@ -25,7 +25,7 @@ from tests.test_rope import LLAMA3, LONGROPE
 from tokenhud.engines.catalog import checkpoint
 from tokenhud.engines.drafters import Drafter, Plain
 from tokenhud.engines.events import EngineError
-from tokenhud.engines.loop import decode, prefill
+from tokenhud.engines.loop import Fixed, decode, prefill
 from tokenhud.engines.native import NativeTarget, open_native
 from tokenhud.engines.options import Sampling
 
@@ -205,7 +205,7 @@ def test_a_failed_pass_leaves_a_true_cache(peers: Callable[[str], Peer]) -> None
     near(target.logits(tokens, 1), peer.logits(tokens)[-1:], 1e-9)
 
 
-class Fixed(Plain):
+class Shifted(Plain):
     """Proposes the same answer, shifted by `wrong`, wherever the text stands."""
 
     def __init__(self, answer: Sequence[int], start: int, wrong: int) -> None:
@@ -226,14 +226,14 @@ def test_drafts_right_or_wrong_change_no_token(
     sampling = Sampling(temperature=temperature, seed=5)
 
     def answer(drafter: Drafter) -> tuple[list[int], int, int]:
-        blocks = list(decode(target, drafter, prompt, sampling, gamma, (), 30))
+        blocks = list(decode(target, drafter, prompt, sampling, Fixed(gamma), (), 30))
         said = [token for block in blocks for token in block.tokens]
         return said, sum(b.drafted for b in blocks), sum(b.accepted for b in blocks)
 
     plain, _, _ = answer(Plain())
-    said, drafted, accepted = answer(Fixed(plain, len(prompt), 0))
+    said, drafted, accepted = answer(Shifted(plain, len(prompt), 0))
     assert (said, accepted) == (plain, drafted)
-    said, _, accepted = answer(Fixed(plain, len(prompt), 1))
+    said, _, accepted = answer(Shifted(plain, len(prompt), 1))
     assert (said, accepted) == (plain, 0)
 
 

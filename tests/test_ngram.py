@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenhud.engines.ngram import Ngram, Storage, Table, top
+from tokenhud.engines.options import Sampling
 
 texts = st.lists(st.integers(0, 3), min_size=1, max_size=25)
 
@@ -20,7 +21,7 @@ def row(*likely: int) -> list[float]:
 
 def answered(drafter: Ngram, text: Sequence[int], *rows: list[float]) -> Ngram:
     """`drafter` after an answer whose last tokens were chosen from `rows`."""
-    drafter.begin(text[: -len(rows)])
+    drafter.begin(text[: -len(rows)], Sampling())
     drafter.observe(text, len(rows), np.array(rows))
     return drafter
 
@@ -94,8 +95,8 @@ def test_top_sorts_and_leaves_out_the_impossible(weights, k):
 def test_the_table_is_made_anew_for_each_answer_unless_kept():
     fresh, kept = Ngram(2), Ngram(2, reset_in_between=False)
     for drafter in (fresh, kept):
-        drafter.begin([1, 2, 3])
-        drafter.begin([9, 1])
+        drafter.begin([1, 2, 3], Sampling())
+        drafter.begin([9, 1], Sampling())
     assert fresh.propose([9, 1], 2) == []
     assert kept.propose([9, 1], 2) == [2, 3]
 
@@ -103,17 +104,17 @@ def test_the_table_is_made_anew_for_each_answer_unless_kept():
 def test_a_kept_table_does_not_count_the_history_again():
     drafter = Ngram(2, reset_in_between=False)
     turn = [1, 2, 1, 2]
-    drafter.begin(turn)
+    drafter.begin(turn, Sampling())
     for more in ([1, 3], [1, 3], [1, 3], [1]):
         turn = turn + more
-        drafter.begin(turn)
+        drafter.begin(turn, Sampling())
     assert drafter.propose(turn, 1) == [3]
 
 
 def test_a_kept_table_counts_a_changed_end_once():
     drafter = Ngram(2, reset_in_between=False)
-    drafter.begin([1, 2, 8, 9])
-    drafter.begin([1, 2, 8, 1, 3, 1, 3, 1])
+    drafter.begin([1, 2, 8, 9], Sampling())
+    drafter.begin([1, 2, 8, 1, 3, 1, 3, 1], Sampling())
     assert drafter.propose([1, 2, 8, 1, 3, 1, 3, 1], 1) == [3]
 
 
@@ -121,7 +122,7 @@ def test_fillers_outlive_the_answer_in_a_kept_table_only():
     text, rows = [1, 2, 1, 4, 1, 5, 1], [row(4, 7), row(1), row(5, 7), row(1)]
     for keep, best in ((True, 7), (False, 2)):
         drafter = answered(Ngram(2, filler_top_k=2, reset_in_between=not keep), text, *rows)
-        drafter.begin(text)
+        drafter.begin(text, Sampling())
         assert drafter.propose(text, 1) == [best]
 
 

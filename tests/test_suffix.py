@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokenhud.engines.options import Sampling
 from tokenhud.engines.suffix import BREAK, OVERLAP, Automaton, Suffix
 
 texts = st.lists(st.integers(0, 3), max_size=40)
@@ -77,13 +78,13 @@ def test_the_latest_occurrence_is_followed():
 def test_earlier_texts_are_known_if_kept():
     for keep, draft in ((True, [3, 4, 5, 6]), (False, [])):
         drafter = Suffix(keep=keep)
-        drafter.begin([1, 2, 3, 4, 5, 6])
+        drafter.begin([1, 2, 3, 4, 5, 6], Sampling())
         assert drafter.propose([8, 1, 2], 9) == draft
 
 
 def test_a_draft_ends_with_the_earlier_text():
     drafter = Suffix(keep=True)
-    drafter.begin([1, 2, 3])
+    drafter.begin([1, 2, 3], Sampling())
     assert drafter.propose([8, 1, 2], 4) == [3]
 
 
@@ -91,10 +92,10 @@ def test_a_kept_text_that_is_edited_costs_what_is_new():
     chance = random.Random(1)
     text = [chance.randrange(30) for _ in range(5000)]
     kept = Suffix(keep=True)
-    kept.begin(text)
+    kept.begin(text, Sampling())
     before = kept.memory()
     for end in range(4900, 5000, 10):
-        kept.begin([*text[:end], 31])
+        kept.begin([*text[:end], 31], Sampling())
     assert kept.memory() < before * (1 + 20 * OVERLAP / 5000)
     assert kept.propose([*text[:2000], *text[100:140]], 3) == text[140:143]
 

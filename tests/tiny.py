@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenhud.engines.drafters import Plain
-from tokenhud.engines.loop import Block, decode
+from tokenhud.engines.loop import Block, Fixed, decode
 from tokenhud.engines.options import Sampling
 
 
@@ -84,7 +84,7 @@ def run(
     room: int = 20,
 ) -> list[Block]:
     chosen = drafter or Plain()
-    return list(decode(target, chosen, prompt, sampling, gamma, stop, room))  # type: ignore[arg-type]
+    return list(decode(target, chosen, prompt, sampling, Fixed(gamma), stop, room))  # type: ignore[arg-type]
 
 
 def emitted(blocks: list[Block]) -> list[int]:
