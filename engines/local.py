@@ -5,53 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from threading import Event as Flag
-from typing import Protocol, cast
+from typing import TypeVar, cast
 
-from .drafters import Plain
-from .events import (
-    EngineError,
-    Event,
-    Loaded,
-    Message,
-    Model,
-    Prefill,
-    Progress,
-    Reason,
-    Request,
-    Start,
-    Step,
-    Stop,
-)
-from .loop import Fixed, Target, decode, prefill
+from .answer import Answering, Speech, answer
+from .drafting import Drafting, made_from, open_drafter, open_gamma
+from .events import EngineError, Event, Loaded, Model, Progress, Request, Start, Stop
+from .loop import Gamma, Held
 from .options import Sampling, Spec
 
 CHUNK = {"cpu": 64, "cuda": 512}  # prompt tokens a pass: how long a cancel can take
-
-
-class Held(Target, Protocol):
-    """A target that also says what it holds, and can let go of it."""
-
-    @property
-    def context(self) -> int: ...
-    def memory(self) -> dict[str, int]: ...
-    def close(self) -> None: ...
-
-
-class Speller(Protocol):
-    def push(self, token: int) -> str: ...
-    def flush(self) -> str: ...
-
-
-class Speech(Protocol):
-    """Messages to ids by the model's own template, and ids back to text."""
-
-    @property
-    def stop_ids(self) -> frozenset[int]: ...
-    def prompt(self, messages: Sequence[Message]) -> tuple[list[int], list[str]]: ...
-    def detokeniser(self) -> Speller: ...
+DRAFTERS_HELD = 8
+WEIGHTS = ("model", "target", "dtype", "device", "threads", "context")  # the rest needs no reload
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +37,7 @@ Opener = Callable[[Spec], Generator[Progress, None, Parts]]
 
 
 class LocalEngine:
-    """Answers one request at a time, and keeps the model between them."""
+    """Answers one request at a time, and keeps model, drafters and what they learned between."""
 
     def __init__(self, opener: Opener, clock: Callable[[], int] = time.perf_counter_ns) -> None:
         self.pid = os.getpid()
@@ -77,13 +45,16 @@ class LocalEngine:
         self._clock = clock
         self._cancelled = Flag()
         self._parts: Parts | None = None
-        self._asked: Spec | None = None  # what the held parts were opened for
+        self._asked: tuple[object, ...] = ()  # what the held parts were opened for
+        self._draft: Parts | None = None  # the draft model used last
+        self._drafting: dict[tuple[object, ...], Drafting] = {}  # by what each is made from
+        self._gammas: dict[tuple[object, ...], Gamma] = {}
         self._cold = True
 
     # Neither is a generator function: a cancel counts from the call, not from the first event.
     def load(self, spec: Spec) -> Iterator[Event]:
         self._cancelled.clear()
-        return self._reported(self._load(spec))
+        return self._reported(self._ready(spec))
 
     def stream(self, request: Request) -> Iterator[Event]:
         self._cancelled.clear()
@@ -93,9 +64,12 @@ class LocalEngine:
         self._cancelled.set()
 
     def close(self) -> None:
-        if self._parts:
-            self._parts.target.close()
-        self._parts = self._asked = None
+        for each in (self._draft, self._parts):
+            if each:
+                each.target.close()
+        self._drafting, self._gammas = {}, {}
+        self._draft = self._parts = None
+        self._asked = ()
 
     def _reported(self, events: Iterator[Event]) -> Iterator[Event]:
         try:
@@ -103,85 +77,118 @@ class LocalEngine:
         except EngineError as error:
             yield Stop(self._clock(), "error", what=error.what, remedy=error.remedy)
 
+    def _ready(self, spec: Spec) -> Generator[Event, None, tuple[Parts, Drafting] | None]:
+        """What `spec` needs, opened where what is held does not serve; None when cancelled."""
+        parts = yield from self._load(spec)
+        drafting = (yield from self._drafter(spec, parts)) if parts else None
+        if parts is None or drafting is None:
+            yield Stop(self._clock(), "cancelled")
+            return None
+        return parts, drafting
+
     def _load(self, spec: Spec) -> Generator[Event, None, Parts | None]:
-        """The parts for `spec`, opened where those held do not serve; None when cancelled."""
-        wanted = _weights(spec)
+        wanted = tuple(getattr(spec, name) for name in WEIGHTS)
         if self._parts and self._asked == wanted:
             return self._parts
         self.close()
         began = self._clock()
         parts = yield from self._unless_cancelled(self._opener(spec))
         if parts is None:
-            yield Stop(self._clock(), "cancelled")
             return None
         self._parts, self._asked, self._cold = parts, wanted, True
         now = self._clock()
         yield Loaded(now, parts.model, parts.spec, now - began, parts.target.memory(), parts.notes)
         return parts
 
+    def _drafter(self, spec: Spec, parts: Parts) -> Generator[Event, None, Drafting | None]:
+        """The drafter used last under these settings, with what it learned, or a new one."""
+        key = made_from(spec)
+        held = self._drafting.pop(key, None)
+        if held is None:
+            opening = open_drafter(spec, parts, self._draft_model)
+            held = yield from self._unless_cancelled(opening)
+        if held:
+            self._drafting[key] = held
+            for oldest in list(self._drafting)[:-DRAFTERS_HELD]:
+                del self._drafting[oldest]
+        return held
+
+    def _draft_model(self, spec: Spec) -> Generator[Progress, None, Parts]:
+        """One is held besides the target; another one takes its place."""
+        if self._draft is None or self._draft.spec.model != spec.model:
+            if self._draft:
+                gone, self._draft = self._draft, None
+                self._drafting = {
+                    key: each
+                    for key, each in self._drafting.items()
+                    if each.model != gone.spec.model
+                }
+                gone.target.close()
+            self._draft = yield from self._opener(spec)
+        return self._draft
+
+    def _gamma(self, spec: Spec) -> Gamma:
+        """What was measured in earlier answers is kept, as long as the same is asked for."""
+        key = (made_from(spec), spec.gamma_policy, spec.gamma)
+        return self._gammas.setdefault(key, open_gamma(spec))
+
     def _unless_cancelled(
-        self, opening: Generator[Progress, None, Parts]
-    ) -> Generator[Progress, None, Parts | None]:
+        self, opening: Generator[Progress, None, T]
+    ) -> Generator[Progress, None, T | None]:
         while not self._cancelled.is_set():
             try:
                 yield next(opening)
             except StopIteration as done:
-                return cast("Parts", done.value)
+                return cast("T", done.value)
         opening.close()
         return None
 
     def _stream(self, request: Request, accepted: int) -> Iterator[Event]:
-        parts = yield from self._load(request.spec)
-        if parts is None:
+        ready = yield from self._ready(_decided(request))
+        if ready is None:
             return
+        parts, drafting = ready
         prompt, notes = parts.text.prompt(request.messages)
         room = _room(len(prompt), parts.target.context, request.sampling.length)
         if room < request.sampling.length:
             notes = [*notes, f"The context leaves room for {room} tokens of answer."]
         sampling = _seeded(request.sampling)
-        spec = _effective(request.spec, parts.spec)
+        spec = _effective(drafting.spec, parts.spec)
         cached = parts.target.cached(prompt)
         cold, self._cold = self._cold, False
         yield Start(accepted, tuple(prompt), cached, cold, spec, sampling, tuple(notes))
-        yield from self._prefill(parts, prompt, cached)
-        yield from self._decode(parts, prompt, sampling, spec.gamma, room)
+        asked = Answering(
+            target=parts.target,
+            text=parts.text,
+            drafter=drafting.drafter,
+            gamma=self._gamma(spec),
+            prompt=prompt,
+            sampling=sampling,
+            room=room,
+            chunk=CHUNK[parts.spec.device],
+            margins=request.margins,
+        )
+        for event in answer(asked, self._clock, self._cancelled.is_set):
+            yield replace(event, memory=self._memory()) if isinstance(event, Stop) else event
 
-    def _prefill(self, parts: Parts, prompt: list[int], cached: int) -> Iterator[Event]:
-        total = len(prompt) - cached
-        yield Prefill(self._clock(), 0, total)
-        for done in prefill(parts.target, prompt, CHUNK[parts.spec.device]):
-            yield Prefill(self._clock(), done, total)
-            if self._cancelled.is_set():
-                return
-
-    def _decode(
-        self, parts: Parts, prompt: list[int], sampling: Sampling, gamma: int, room: int
-    ) -> Iterator[Event]:
-        stop = parts.text.stop_ids
-        text = parts.text.detokeniser()
-        reason: Reason = "length"
-        if self._cancelled.is_set():
-            yield Stop(self._clock(), "cancelled", memory=parts.target.memory())
-            return
-        for block in decode(parts.target, Plain(), prompt, sampling, Fixed(gamma), stop, room):
-            now = self._clock()
-            pieces = tuple("" if token in stop else text.push(token) for token in block.tokens)
-            yield Step(block.tokens, pieces, block.drafted, block.accepted, now)
-            if block.tokens[-1] in stop:
-                reason = "stop"
-            elif self._cancelled.is_set():
-                reason = "cancelled"
-                break
-        yield Stop(self._clock(), reason, text.flush(), memory=parts.target.memory())
+    def _memory(self) -> dict[str, int]:
+        target = self._parts.target.memory() if self._parts else {}
+        learned = sum(each.drafter.memory() for each in self._drafting.values())
+        draft = sum(self._draft.target.memory().values()) if self._draft else 0
+        held = {"drafters": learned, "draft_model": draft}
+        return target | {name: size for name, size in held.items() if size}
 
 
-def _weights(spec: Spec) -> Spec:
-    """`spec` without what can change while the weights stay."""
-    return replace(spec, drafter="plain", gamma=1)
+def _decided(request: Request) -> Spec:
+    """A beam search checks no drafts, so none are made."""
+    searching = request.sampling.num_beams > 1
+    return replace(request.spec, drafter="plain") if searching else request.spec
 
 
 def _effective(asked: Spec, opened: Spec) -> Spec:
-    return replace(opened, drafter=asked.drafter, gamma=asked.gamma)
+    """What is asked for, with the values that the opening found for the fields it decides."""
+    decided = {name: getattr(opened, name) for name in WEIGHTS}
+    return replace(asked, **decided)
 
 
 def _seeded(sampling: Sampling) -> Sampling:

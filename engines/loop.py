@@ -26,6 +26,19 @@ class Target(Protocol):
         ...
 
 
+class Held(Target, Protocol):
+    """A target that also says what it holds, and can let go of it."""
+
+    @property
+    def context(self) -> int: ...  # positions
+    @property
+    def vocabulary(self) -> int: ...
+    @property
+    def no_rollback(self) -> str: ...  # why drafts cannot be checked with it; "" where they can
+    def memory(self) -> dict[str, int]: ...  # bytes by component
+    def close(self) -> None: ...
+
+
 class Block(NamedTuple):
     """What one pass of the target emitted, how much of it was drafted, and what that took."""
 

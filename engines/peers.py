@@ -28,6 +28,13 @@ class Round:
     start_ns: int
     token_ns: tuple[int, ...]  # when each token was on the host, prefill in the first
 
+    @property
+    def decode_rate(self) -> float:
+        """Tokens/s after the first step, which may bring several."""
+        first, last = self.token_ns[0], self.token_ns[-1]
+        after = sum(each > first for each in self.token_ns)
+        return after * 1e9 / (last - first) if after else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Peers:
@@ -58,7 +65,7 @@ def measure(
     """Greedy answers of exactly `length` tokens by each, `rounds` times after one warm-up, in
     ABBA order so that a machine that slows down treats both alike. No stop id ends an answer.
     """
-    versions, theirs = _transformers(folder, dtype, device)
+    versions, theirs = transformers_run(folder, dtype, device)
     target = open_native(folder, dtype, device, len(prompt) + length, threads)
     native: list[Round] = []
     peer: list[Round] = []
@@ -85,8 +92,11 @@ def _native(target: NativeTarget) -> Run:
     return run
 
 
-def _transformers(folder: Path, dtype: str, device: str) -> tuple[dict[str, str], Run]:
-    """generate() with its default cache and settings, but for the stop ids."""
+def transformers_run(
+    folder: Path, dtype: str, device: str, stop: Sequence[int] = (), **settings: Any
+) -> tuple[dict[str, str], Run]:
+    """generate() with its default cache and settings, but for the stop ids and `settings`. Its own
+    prompt lookup is prompt_lookup_num_tokens=N."""
     try:
         transformers: Any = importlib.import_module("transformers")
     except ImportError:
@@ -96,27 +106,37 @@ def _transformers(folder: Path, dtype: str, device: str) -> tuple[dict[str, str]
     kind = getattr(torch, dtype)
     transformers.utils.logging.disable_progress_bar()
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind).to(device)
-    model.generation_config = transformers.GenerationConfig(do_sample=False)
+    model.generation_config = transformers.GenerationConfig(
+        do_sample=False, eos_token_id=list(stop) or None
+    )
 
     def run(prompt: Sequence[int], length: int) -> Round:
         ids = torch.tensor([list(prompt)], device=device)
         mask, stamps = torch.ones_like(ids), _Stamps()
         start = time.perf_counter_ns()
-        answer = model.generate(ids, attention_mask=mask, max_new_tokens=length, streamer=stamps)
+        answer = model.generate(
+            ids, attention_mask=mask, max_new_tokens=length, streamer=stamps, **settings
+        )
         tokens = answer[0, len(prompt) :].tolist()
-        return Round(tuple(tokens), start, tuple(stamps.times[1:]))
+        return Round(tuple(tokens), start, stamps.times)
 
     return {"torch": torch.__version__, "transformers": transformers.__version__}, run
 
 
 class _Stamps:
-    """A streamer that notes when tokens arrive; the first call brings the prompt."""
+    """A streamer that notes when each token arrives; the first call brings the prompt."""
 
     def __init__(self) -> None:
-        self.times: list[int] = []
+        self._times: list[int] = []
+        self._prompt = 0
 
-    def put(self, _: object) -> None:
-        self.times.append(time.perf_counter_ns())
+    @property
+    def times(self) -> tuple[int, ...]:
+        return tuple(self._times[self._prompt :])
+
+    def put(self, tokens: torch.Tensor) -> None:
+        self._prompt = self._prompt or tokens.numel()
+        self._times += [time.perf_counter_ns()] * tokens.numel()
 
     def end(self) -> None:
         pass

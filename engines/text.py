@@ -68,6 +68,12 @@ class Text:
         ids = self._control.encode(text, marker, bos=self._fallback)
         return ids, [NO_TEMPLATE, *notes] if self._fallback else notes
 
+    def spelling(self) -> dict[int, tuple[str, str]]:
+        """What each id stands for: as the tokenizer spells it, and as text."""
+        tokens, ids = zip(*self.tokenizer.get_vocab(with_added_tokens=True).items(), strict=True)
+        texts = self.tokenizer.decode_batch([[each] for each in ids], skip_special_tokens=False)
+        return dict(zip(ids, zip(tokens, texts, strict=True), strict=True))
+
     def detokeniser(self) -> Detokeniser:
         return Detokeniser(self.tokenizer, self.stop_ids | self._control.ids)
 

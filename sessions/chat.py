@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import __version__
-from ..engines.events import Engine, Event, Request, Sample, Stop
+from ..engines.events import Engine, EngineError, Event, Request, Sample, Stop
 from ..engines.options import Sampling, Spec
 from .conversation import Conversation, Exchange, conversation
 from .log import Log
 from .machine import environment
-from .records import SCHEMA_VERSION, Clear, Header, Record, Setting, Turn, Undo
+from .records import SCHEMA_VERSION, Clear, Header, Record, Setting, Trial, Turn, Undo
 
 
 class Chat:
@@ -46,8 +46,8 @@ class Chat:
 
     @property
     def busy(self) -> bool:
-        """An answer is on its way."""
-        return bool(self.exchanges) and self.exchanges[-1].reason is None
+        """An answer or a trial is on its way."""
+        return self._told.trying or (bool(self.exchanges) and self.exchanges[-1].reason is None)
 
     def load(self) -> Iterator[Event]:
         """Makes the model ready, so that the first message need not wait for it."""
@@ -65,7 +65,20 @@ class Chat:
         self._note(Turn(self._told.turns + 1, text, _now()))
 
     def answer(self) -> Iterator[Event]:
-        request = Request(self._told.messages(), self.spec, self.sampling)
+        yield from self._noted(Request(self._told.messages(), self.spec, self.sampling))
+
+    def attempt(
+        self, purpose: str, spec: Spec, sampling: Sampling, margins: bool = False
+    ) -> Iterator[Event]:
+        """Answers the last message again, beside the conversation. Raises EngineError where
+        nothing was sent yet; otherwise the last event is a Stop."""
+        if not self.exchanges:
+            raise EngineError("Nothing was sent yet that could be tried.", "Send a message first.")
+        request = Request(self._told.last_question(), spec, sampling, margins)
+        self._note(Trial(purpose, self.exchanges[-1].turn_id))
+        yield from self._noted(request)
+
+    def _noted(self, request: Request) -> Iterator[Event]:
         try:
             for event in self.engine.stream(request):
                 self._note(event)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 
 from ..engines.events import Message, Reason, Step, Stop
 from ..engines.options import OptionError, Sampling, Spec, from_record, to_record
-from .records import Clear, Header, Record, Setting, Turn, Undo
+from .records import Clear, Header, Record, Setting, TrialGate, Turn, Undo
 
 SPEC_NAMES = frozenset(each.name for each in fields(Spec))
 SAMPLING_NAMES = frozenset(each.name for each in fields(Sampling))
@@ -36,9 +36,14 @@ class Conversation:
     system: str | None = None  # None is the template's own default
     exchanges: list[Exchange] = field(default_factory=list)
     turns: int = 0  # ever taken, undone ones included
+    _gate: TrialGate = field(default_factory=TrialGate)
 
     def apply(self, record: Record) -> None:
         """Raises OptionError, and changes nothing, for a setting that is out of range."""
+        if self._gate.outside(record):
+            self._apply(record)
+
+    def _apply(self, record: Record) -> None:
         match record:
             case Header():
                 self.spec, self.sampling = record.spec, record.sampling
@@ -60,17 +65,29 @@ class Conversation:
             case _:
                 pass
 
+    @property
+    def trying(self) -> bool:
+        """The last message is answered again, beside the conversation."""
+        return self._gate.inside
+
     def messages(self) -> tuple[Message, ...]:
         """The conversation for a chat template. An exchange that brought no text (cancelled at
         once, or an error such as a prompt too long) is left out, or it would repeat its fault."""
-        said = [Message("system", self.system)] if self.system is not None else []
+        said = self._opening()
         for exchange in self.exchanges:
             waiting = exchange.reason is None and exchange is self.exchanges[-1]
-            if exchange.answer or waiting:
-                said.append(Message("user", exchange.user))
-            if exchange.answer:
-                said.append(Message("assistant", exchange.answer))
+            said += _messages(exchange, waiting)
         return tuple(said)
+
+    def last_question(self) -> tuple[Message, ...]:
+        """The conversation as it was when the last message was sent."""
+        said = self._opening()
+        for exchange in self.exchanges[:-1]:
+            said += _messages(exchange, waiting=False)
+        return (*said, *(Message("user", each.user) for each in self.exchanges[-1:]))
+
+    def _opening(self) -> list[Message]:
+        return [Message("system", self.system)] if self.system is not None else []
 
     def close_unanswered(self) -> None:
         """A log may end in mid-answer: the program was ended, and what came counts as cancelled."""
@@ -87,6 +104,11 @@ class Conversation:
             self.system = value
         else:
             raise OptionError(f"There is no setting {name!r} of this kind.")
+
+
+def _messages(exchange: Exchange, waiting: bool) -> list[Message]:
+    asked = [Message("user", exchange.user)] if exchange.answer or waiting else []
+    return asked + ([Message("assistant", exchange.answer)] if exchange.answer else [])
 
 
 def conversation(records: Iterable[Record], spec: Spec, sampling: Sampling) -> Conversation:

@@ -22,7 +22,7 @@ from ..engines.events import (
 )
 from ..engines.options import Spec
 from .clean import MARK
-from .records import Clear, Header, Record, Setting, Turn, Undo
+from .records import Clear, Header, Record, Setting, Trial, Turn, Undo
 from .schema import Reader, RecordError, reader
 
 KINDS: dict[str, type[Record]] = {
@@ -31,6 +31,7 @@ KINDS: dict[str, type[Record]] = {
     "setting": Setting,
     "undo": Undo,
     "clear": Clear,
+    "trial": Trial,
     "progress": Progress,
     "loaded": Loaded,
     "start": Start,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..engines.events import Event
+from ..engines.events import Event, Prefill, Preview, Start, Step, Stop
 from ..engines.options import Sampling, Spec
 
 SCHEMA_VERSION = 1
@@ -52,4 +52,33 @@ class Clear:
     """The conversation starts afresh; settings stay."""
 
 
-Record = Header | Turn | Setting | Undo | Clear | Event
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The last message is answered again with other settings, beside the conversation; the events
+    up to the next Stop are the trial's."""
+
+    purpose: str  # "verify", "tune"
+    turn_id: int
+
+
+Record = Header | Turn | Setting | Undo | Clear | Trial | Event
+
+
+class TrialGate:
+    """Tells the events of trials from those of the conversation; sees the records in order."""
+
+    def __init__(self) -> None:
+        self._inside = False
+
+    def outside(self, record: Record) -> bool:
+        if isinstance(record, Trial | Turn):
+            self._inside = isinstance(record, Trial)
+            return not self._inside
+        inside = self._inside and isinstance(record, Start | Prefill | Step | Preview | Stop)
+        if isinstance(record, Stop):
+            self._inside = False
+        return not inside
+
+    @property
+    def inside(self) -> bool:
+        return self._inside

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from ..engines.events import Event, Stop
-from .records import Clear, Header, Record, Setting, Turn, Undo
+from .records import Clear, Header, Record, Setting, Trial, TrialGate, Turn, Undo
 from .turns import Gap, TurnMetrics, rate, ratio
 
 Number = TypeVar("Number", int, float)
@@ -100,14 +100,16 @@ def percentile(values: Sequence[float], q: float) -> Percentile:
 
 
 def split_turns(records: Iterable[Record]) -> list[TurnRecords]:
-    """Events outside a turn, such as loading, belong to none."""
+    """Events outside a turn, such as loading and trials, belong to none."""
     turns: list[TurnRecords] = []
-    answering = False
+    answering, gate = False, TrialGate()
     for record in records:
+        if not gate.outside(record):
+            continue
         if isinstance(record, Turn):
             turns.append(TurnRecords(record, []))
             answering = True
-        elif answering and not isinstance(record, Header | Setting | Undo | Clear):
+        elif answering and not isinstance(record, Header | Setting | Undo | Clear | Trial):
             turns[-1].events.append(record)
             answering = not isinstance(record, Stop)
     return turns

@@ -7,8 +7,9 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
+from tokenhud.engines.answer import Speller
 from tokenhud.engines.events import EngineError, Message, Model, Progress
-from tokenhud.engines.local import LocalEngine, Parts, Speller
+from tokenhud.engines.local import LocalEngine, Parts
 from tokenhud.engines.options import Spec
 from tokenhud.engines.worker import serve
 
@@ -20,7 +21,9 @@ MODEL = Model("tiny", "", "0" * 64, "tiny", 1, "none", 11, 64, "1" * 64, (10,))
 class Letters:
     """One letter a token; user text is its length in tokens of "b"."""
 
-    stop_ids = frozenset({10})
+    def __init__(self, letters: str = "abcdefghijk") -> None:
+        self.letters = letters
+        self.stop_ids = frozenset({10})
 
     def prompt(self, messages: Sequence[Message]) -> tuple[list[int], list[str]]:
         said = messages[-1].content
@@ -33,6 +36,9 @@ class Letters:
         if said == "die":
             os.kill(os.getpid(), 9)
         return [1] * sum(len(message.content) for message in messages), []
+
+    def spelling(self) -> dict[int, tuple[str, str]]:
+        return {token: (letter, letter) for token, letter in enumerate(self.letters)}
 
     def detokeniser(self) -> Speller:
         return Spelling()
@@ -48,10 +54,12 @@ class Spelling:
 
 class HeldTarget(TinyTarget):
     context = 64
+    no_rollback = ""
     slow = 0.0
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, vocab: int = 11) -> None:
+        super().__init__(vocab)
+        self.vocabulary = vocab
         self.held: list[int] = []
         self.closed = False
 
@@ -76,10 +84,12 @@ def open_tiny(spec: Spec) -> Generator[Progress, None, Parts]:
     if spec.model == "missing":
         raise EngineError("There is no such model.", "Name another.")
     yield Progress(2, "Reading", 2, 2)
-    target = HeldTarget()
+    target = HeldTarget(9 if spec.model == "narrow" else 11)
     target.slow = 0.02 if spec.model == "slow" else 0.0
+    target.no_rollback = "It cannot take anything back." if spec.model == "onward" else ""
+    text = Letters("abdcefghijk") if spec.model == "foreign" else Letters()
     yield Progress(3, "Opening", 0, 0)
-    return Parts(target, Letters(), MODEL, replace(spec, device="cpu", threads=1, context=64))
+    return Parts(target, text, MODEL, replace(spec, device="cpu", threads=1, context=64))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: `tokenhud`, `tokenhud ask`, `tokenhud bench peers`."""
+"""The command line: `tokenhud`, `tokenhud ask`, `tokenhud verify`, `tokenhud bench`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,15 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--log", metavar="FILE", type=Path, help="write the session's log here")
     ask.set_defaults(run=_ask)
 
+    for name, run, about in (
+        ("verify", _verify, "check that no drafter changes the answer to a message"),
+        ("tune", _tune, "try several γ on a message"),
+    ):
+        trial = commands.add_parser(name, parents=[options], help=about)
+        trial.add_argument("text", nargs="*", help="the message; standard input is added to it")
+        trial.add_argument("--json", action="store_true", help="print the results as JSON")
+        trial.set_defaults(run=run)
+
     bench = commands.add_parser("bench", help="measure")
     kinds = bench.add_subparsers(title="benchmarks", parser_class=_Parser, required=True)
     runs = _Parser(add_help=False)
@@ -63,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--json", action="store_true", help="print the raw samples, as JSON")
     peers = kinds.add_parser("peers", parents=[options, runs], help="beside transformers")
     peers.set_defaults(run=_bench_peers, length="128")
+    drafters = kinds.add_parser(
+        "drafters", parents=[options, runs], help="every drafter beside plain decoding"
+    )
+    drafters.add_argument("prompts", nargs="*", metavar="PROMPT", help="built-in prompts; all")
+    drafters.add_argument("--no-peers", action="store_true", help="leave transformers out")
+    drafters.set_defaults(run=_bench_drafters, length="128")
     screen = kinds.add_parser("screen", parents=[runs], help="what the screen costs")
     screen.add_argument("--length", type=int, default=200, metavar="N", help="tokens an answer")
     screen.add_argument("--turns", type=int, default=1, metavar="N", help="answers a run")
@@ -133,11 +148,40 @@ def _ask(given: argparse.Namespace) -> int:
     )
 
 
+def _verify(given: argparse.Namespace) -> int:
+    from .tui.trials import verify_text
+
+    return verify_text(*_trial(given))
+
+
+def _tune(given: argparse.Namespace) -> int:
+    from .tui.trials import tune_text
+
+    return tune_text(*_trial(given))
+
+
+def _trial(given: argparse.Namespace) -> tuple[str, Spec, Sampling, str | None, bool]:
+    text, system = " ".join(given.text), getattr(given, "system", None)
+    return text, _chosen(Spec, given), _chosen(Sampling, given), system, given.json
+
+
 def _bench_peers(given: argparse.Namespace) -> int:
     from .tui.bench_peers import bench_peers
 
     length = _chosen(Sampling, given).length
     return bench_peers(_chosen(Spec, given), given.runs, length, given.json)
+
+
+def _bench_drafters(given: argparse.Namespace) -> int:
+    from .sessions.prompts import PROMPTS
+    from .tui.bench_drafters import bench_drafters
+
+    unknown = [each for each in given.prompts if each not in PROMPTS]
+    if unknown:
+        raise EngineError(f"There is no prompt {unknown[0]}.", f"There are: {', '.join(PROMPTS)}.")
+    spec, length = _chosen(Spec, given), _chosen(Sampling, given).length
+    prompts = given.prompts or list(PROMPTS)
+    return bench_drafters(spec, given.runs, length, prompts, not given.no_peers, given.json)
 
 
 def _bench_screen(given: argparse.Namespace) -> int:

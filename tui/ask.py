@@ -24,7 +24,7 @@ def ask(
     text: str, spec: Spec, sampling: Sampling, system: str | None, log: Path | None, as_json: bool
 ) -> int:
     """Returns the exit status: 0 answered, 1 not. Raises EngineError where nothing was asked."""
-    question = _question(text)
+    question = question_of(text)
     kept = Log.in_memory(header(spec, sampling))
     if log:
         tell(sys.stderr, f"Log: {kept.save_as(explicit_path(str(log.absolute())))}")
@@ -41,7 +41,7 @@ def ask(
     return 0 if answered else 1
 
 
-def _question(text: str) -> str:
+def question_of(text: str) -> str:
     """The words given and what a pipe brings, in this order."""
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
     parts = [part for part in (text, piped.rstrip("\n")) if part.strip()]

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from ..engines.events import Message
 from ..engines.options import Spec
-from ..sessions.turns import SECOND
 from . import figures
 
 if TYPE_CHECKING:
-    from ..engines.peers import Peers, Round
+    from ..engines.peers import Peers
 
 QUESTION = "Explain how a sailing boat can sail against the wind."
 NAMES = ("native", "transformers")
@@ -34,20 +33,12 @@ def bench_peers(spec: Spec, runs: int, length: int, as_json: bool) -> int:
     print(f"{runs} runs of {length} tokens each, after one warm-up ...", file=sys.stderr)
     device = "cpu" if spec.device == "auto" else spec.device
     peers = measure(folder, prompt, length, runs, spec.dtype, device, spec.threads)
-    rates = {name: _rates(getattr(peers, name)) for name in NAMES}
+    rates = {name: [each.decode_rate for each in getattr(peers, name)[1:]] for name in NAMES}
     if as_json:
         print(json.dumps({"decode_tps": rates, **asdict(peers)}, allow_nan=False))
     else:
         print(_table(peers, rates, len(prompt)))
     return 0
-
-
-def _rates(rounds: tuple[Round, ...]) -> list[float]:
-    """Decode tokens/s of each round but the warm-up."""
-    return [
-        (len(each.token_ns) - 1) * SECOND / (each.token_ns[-1] - each.token_ns[0])
-        for each in rounds[1:]
-    ]
 
 
 def _table(peers: Peers, rates: dict[str, list[float]], prompt: int) -> str:

@@ -19,7 +19,7 @@ from textual.screen import Screen
 from textual.widgets import Static, TextArea
 from textual.worker import Worker, WorkerError, WorkerState
 
-from ..engines.events import Event
+from ..engines.events import Progress
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from . import commands, figures
@@ -148,7 +148,9 @@ class ChatScreen(Screen[None]):
 
     def _run(self, line: str, call: Call) -> None:
         reply = commands.run(self.chat, call)
-        if reply.ok:
+        if reply.job and self.busy:
+            self._refuse(line, f"/{call.command.name} waits until the model is free.")
+        elif reply.ok:
             self._act(reply)
         else:
             self._refuse(line, reply.text)
@@ -159,6 +161,8 @@ class ChatScreen(Screen[None]):
             self.scribe.rewrite(self.chat)
         if reply.text:
             self.scribe.say(reply.text)
+        if reply.job:
+            self._work(self._told(reply.job()))
         match action:
             case "quit":
                 self.app.leave()
@@ -173,7 +177,17 @@ class ChatScreen(Screen[None]):
 
     # the worker
 
-    def _work(self, stream: Iterator[Event]) -> None:
+    def _told(self, job: Iterator[str | Progress]) -> Iterator[str | Progress]:
+        """Runs in the worker's thread, so the screen is asked to write what comes."""
+        for told in job:
+            if isinstance(told, Progress):
+                self.scribe.readings.progress = told
+            else:
+                self.app.call_from_thread(self.scribe.say, told)
+            yield told
+        self.scribe.readings.progress = None
+
+    def _work(self, stream: Iterator[object]) -> None:
         drain: partial[None] = partial(_drain, stream)
         self._worker = self.run_worker(drain, thread=True, exit_on_error=False)
 
@@ -292,6 +306,6 @@ class ChatScreen(Screen[None]):
         return f"… {count} earlier answers are folded; {where} has them all"
 
 
-def _drain(stream: Iterator[Event]) -> None:
+def _drain(stream: Iterator[object]) -> None:
     for _ in stream:
         pass

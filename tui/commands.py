@@ -6,13 +6,14 @@ After reload, send and prefill the transcript must be built anew from chat.excha
 
 from __future__ import annotations
 
-from dataclasses import fields
-
-from ..engines.options import OptionError, Options, Sampling, Spec, limits
+from ..engines.options import Sampling, Spec
 from ..sessions.chat import Chat
 from . import grammar, session_commands
+from .decoding_commands import DECODING
 from .engine_report import engine_report
 from .grammar import Argument, Call, Command, Problem, Reply, Suggestion, Text, Value, number, whole
+from .settings import change, setting
+from .trial_commands import TRIALS
 
 THEMES = (
     "textual-dark",
@@ -41,38 +42,6 @@ def suggest(line: str) -> list[Suggestion]:
 
 def hint(line: str) -> str:
     return grammar.hint(line, COMMANDS)
-
-
-def setting(options: type[Options], field: str, example: str) -> Command:
-    """A command that shows one option, or sets it from the next answer on."""
-    argument = grammar.option(options, field, _usage_name(options, field), optional=True)
-
-    def run_setting(chat: Chat, values: tuple[Value, ...]) -> Reply:
-        if not values:
-            now = _value(chat, field)
-            return Reply(f"{field} is {now}; it takes {argument.takes}. Example: {example}")
-        return change(chat, {field: values[0]})
-
-    summary = limits(options, field)["about"]
-    return Command(
-        field, summary, run_setting, (argument,), example, now=lambda chat: _value(chat, field)
-    )
-
-
-def change(chat: Chat, wanted: dict[str, Value]) -> Reply:
-    """Sets several options and tells old → new for each that differs."""
-    told = []
-    try:
-        for name, value in wanted.items():
-            old = _value(chat, name)
-            chat.set(name, value)
-            if _value(chat, name) != old or len(wanted) == 1:
-                told.append(f"{name} {old} → {_value(chat, name)}")
-    except OptionError as error:
-        return Reply(str(error), ok=False)
-    if not told:
-        return Reply("That is what is set already.")
-    return Reply(f"{', '.join(told)}, from the next answer.")
 
 
 PROCESSORS: dict[str, tuple[tuple[str, Argument], ...]] = {
@@ -111,10 +80,6 @@ def processor(chat: Chat, values: tuple[Value, ...]) -> Reply:
     except grammar.ArgumentError as error:
         return Reply(f"{usage} takes {error}.", ok=False)
     return change(chat, NO_FILTER | given)
-
-
-def autoregressive(chat: Chat, _: tuple[Value, ...]) -> Reply:
-    return change(chat, {"drafter": "plain"})
 
 
 def system(chat: Chat, values: tuple[Value, ...]) -> Reply:
@@ -169,33 +134,9 @@ Esc cancels and keeps the text · F2 changes the HUD · Ctrl+C twice quits
 //text sends a text that begins with a slash"""
 
 
-def _value(chat: Chat, name: str) -> str:
-    owner: Spec | Sampling = chat.spec if _is_spec(name) else chat.sampling
-    value = getattr(owner, name)
-    return str(_off(type(owner), name) if value is None else value)
-
-
-def _is_spec(name: str) -> bool:
-    return name in {each.name for each in fields(Spec)}
-
-
-def _off(options: type[Spec | Sampling], name: str) -> str:
-    return str(limits(options, name)["off"])
-
-
-def _usage_name(options: type[Options], field: str) -> str:
-    off = limits(options, field)["off"]
-    return f"N|{off}" if off else "X" if "float" in options.__annotations__[field] else "N"
-
-
 COMMANDS: tuple[Command, ...] = (
-    Command(
-        "autoregressive",
-        "plain decoding, one token a pass",
-        autoregressive,
-        aliases=("target",),
-        example="/autoregressive",
-    ),
+    *DECODING,
+    *TRIALS,
     setting(Sampling, "length", "/length 100"),
     Command(
         "processor",
@@ -212,6 +153,7 @@ COMMANDS: tuple[Command, ...] = (
     setting(Sampling, "top_p", "/top_p 0.9"),
     setting(Sampling, "top_k", "/top_k 40"),
     setting(Sampling, "min_p", "/min_p 0.05"),
+    setting(Sampling, "repetition_penalty", "/repetition_penalty 1.1"),
     setting(Sampling, "seed", "/seed 42"),
     Command(
         "system",

@@ -36,6 +36,10 @@ def percent(fraction: float | None) -> str:
     return ABSENT if fraction is None else f"{fraction * 100:.0f} %"
 
 
+def factor(number: float | None) -> str:
+    return ABSENT if number is None else f"{number:.2f}"
+
+
 def count(number: int | None) -> str:
     return ABSENT if number is None else f"{number:,}"
 

@@ -4,24 +4,28 @@ parsing, hints, completion and help all follow from that."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from ..engines.events import Progress
 from ..engines.options import Options, limits
 from ..sessions.chat import Chat
 
 Value = str | int | float | None
+Job = Callable[[], Iterator[str | Progress]]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a command answers; `ok` False means the typed line should be kept for mending.
-    `action` asks the screen for something only it can do: see commands.py."""
+    `action` asks the screen for something only it can do: see commands.py. A `job` takes long: it
+    runs beside the screen, its texts are shown as they come, and it can be cancelled."""
 
     text: str
     action: str | None = None
     ok: bool = True
+    job: Job | None = None
 
 
 class ArgumentError(Exception):
@@ -179,6 +183,8 @@ def number(name: str, low: float, high: float, optional: bool = False) -> Argume
 def option(options: type[Options], field: str, name: str, optional: bool = False) -> Argument:
     """The argument that a declared option field takes."""
     rule = limits(options, field)
+    if "names" in rule:
+        return word("|".join(rule["names"]), rule["names"], optional)
     if "float" in options.__annotations__[field]:
         return number(name, rule["low"], rule["high"], optional)
     return whole(name, rule["low"], rule["high"], rule["off"], optional)

@@ -14,7 +14,7 @@ from ..sessions.chat import Chat
 from ..sessions.clean import clean, one_line
 from ..sessions.metrics import Meter
 from . import commands, figures
-from .grammar import Call, Problem, Reply, Text
+from .grammar import Call, Job, Problem, Reply, Text
 
 PROMPT, MORE = "> ", ". "
 
@@ -38,6 +38,8 @@ def plain_chat(chat: Chat, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -
                 if reply.action == "quit":
                     break
                 failed = not _act(chat, reply, out, err)
+                if reply.job:
+                    _run_job(chat, reply.job, err)
             case _:
                 pass
     return 1 if failed else 0
@@ -119,6 +121,16 @@ def _act(chat: Chat, reply: Reply, out: TextIO, err: TextIO) -> bool:
     if action == "prefill":
         tell(err, argument)
     return reply.ok
+
+
+def _run_job(chat: Chat, job: Job, err: TextIO) -> None:
+    with cancelled_by_interrupt(chat):
+        for told in job():
+            if isinstance(told, str):
+                progress(Stop(0, "stop"), err)  # ends the line that overwrites itself
+                tell(err, told)
+            else:
+                progress(told, err)
 
 
 def _lines(err: TextIO) -> Iterator[str]:

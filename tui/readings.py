@@ -8,7 +8,7 @@ from dataclasses import fields
 from ..engines.events import Loaded, Prefill, Progress, Sample, Start, Step, Stop
 from ..engines.options import Sampling, Spec, to_record
 from ..sessions.metrics import Meter
-from ..sessions.records import Record, Turn
+from ..sessions.records import Record, TrialGate, Turn
 from ..sessions.summary import session_metrics
 from ..sessions.turns import SECOND, TurnMetrics
 
@@ -26,9 +26,10 @@ class Readings:
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Readings:
-        readings = cls()
+        readings, gate = cls(), TrialGate()
         for record in records:
-            readings.add(record)
+            if gate.outside(record):
+                readings.add(record)
         return readings
 
     def add(self, record: Record) -> None:

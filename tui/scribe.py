@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..engines.events import Loaded, Prefill, Start, Step, Stop
+from ..engines.events import Loaded, Prefill, Preview, Start, Step, Stop
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.conversation import Exchange
-from ..sessions.records import Record, Turn
+from ..sessions.records import Record, TrialGate, Turn
 from . import figures
 from .readings import Readings
 from .transcript import Answer, Note, Transcript
 
 MARK = "▸"  # before what the person said
 REWRITTEN = 30  # turns
+PREVIEWED = 400  # characters
 SHOWN_STEPS = 12  # of the answer that streams, with /debug on
 
 
@@ -27,20 +28,25 @@ class Scribe:
         self._transcript = transcript
         self._records: Sequence[Record] = ()
         self._read = 0
+        self._gate = TrialGate()
         self._answer: Answer | None = None
         self._steps: list[str] = []
         self._steps_note: Note | None = None
+        self._preview: Note | None = None  # the best beam beyond what is settled
+        self._gate = TrialGate()
         self._last_ns = 0  # of the step before
 
     def catch_up(self, records: Sequence[Record]) -> None:
         """Writes the records that are new."""
         if records is not self._records:
             self._records, self._read, self.readings = records, 0, Readings()
+            self._gate = TrialGate()
         new = records[self._read :]
         self._read += len(new)
         for record in new:
-            self.readings.add(record)
-            self._write(record)
+            if self._gate.outside(record):
+                self.readings.add(record)
+                self._write(record)
 
     def say(self, text: str, style: str = "notice", mark: str = "•") -> None:
         self._transcript.add(Note(text, style, mark))
@@ -84,6 +90,8 @@ class Scribe:
                 self._last_ns = record.t_ns
             case Step():
                 self._step(record)
+            case Preview():
+                self._show_preview(record.text)
             case Stop():
                 self._stop(record)
             case _:
@@ -109,8 +117,18 @@ class Scribe:
             self._transcript.add(self._steps_note)
         self._steps_note.text = "\n".join(self._steps[-SHOWN_STEPS:])
 
+    def _show_preview(self, text: str) -> None:
+        if self._preview is None:
+            self._preview = Note("", "dim", "…", tight=True)
+            self._transcript.add(self._preview)
+        self._preview.text = one_line(text, PREVIEWED)
+        self._transcript.changed()
+
     def _stop(self, stop: Stop) -> None:
         self._steps_note = None
+        if self._preview:
+            self._transcript.take_out(self._preview)
+            self._preview = None
         answer, self._answer = self._answer, None
         if answer:
             answer.append(stop.tail)

@@ -114,6 +114,10 @@ class Transcript(ScrollView, can_focus=False):
             self.fold(answers)
         self._stale = True
 
+    def take_out(self, entry: Entry) -> None:
+        self.entries.remove(entry)
+        self._stale = True
+
     def fold(self, answers: int) -> None:
         """Says that so many more answers are not shown."""
         self._hidden += answers

@@ -1,0 +1,52 @@
+"""A model that guesses for another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .loop import Held
+from .options import Sampling
+from .pick import Logits, pick
+
+CHUNK = 64  # tokens of a text it has not read that it reads in one step
+
+
+class DraftModel:
+    """Any target as a drafter (Leviathan et al. 2023), coupled to the one it serves: it picks with
+    the same noise at the same places. Its cache follows the text as every target's does.
+
+    The first token never waits for it, and while much of the text is new to it, it reads a part a
+    step and proposes nothing. Ids from `vocabulary` on, which the other model lacks, are cut off.
+    """
+
+    def __init__(self, model: Held, vocabulary: int) -> None:
+        self._model = model
+        self._vocabulary = vocabulary
+        self._sampling = Sampling()
+        self._start = 0
+
+    def begin(self, prompt: Sequence[int], sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._start = len(prompt)
+
+    def propose(self, tokens: Sequence[int], k: int) -> list[int]:
+        if len(tokens) <= self._start or self._reads_on(tokens):
+            return []
+        text = list(tokens)
+        for _ in range(min(k, self._model.context - len(tokens))):
+            row = self._model.logits(text, 1)[0][: self._vocabulary]
+            text.append(pick(row, self._sampling, text))
+        return text[len(tokens) :]
+
+    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:
+        pass
+
+    def memory(self) -> int:
+        return 0  # the model's own memory is told by whoever holds it
+
+    def _reads_on(self, tokens: Sequence[int]) -> bool:
+        end = self._model.cached(tokens) + CHUNK
+        if end >= min(len(tokens), self._model.context):
+            return False
+        self._model.logits(tokens[:end], 0)
+        return True

@@ -1,0 +1,113 @@
+"""Any other causal language model, run by transformers, with a cache that follows the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .events import EngineError
+from .hf_forward import Forward, Keeps, held_bytes
+from .hf_loading import Checkpoint
+from .pick import Logits
+from .prefix import require_room, shared
+from .threads import usable_cpus
+
+
+class HfTarget:
+    """A `Target`. What it holds is dropped before a pass and noted after it, so that a pass that
+    fails leaves nothing behind."""
+
+    def __init__(self, forward: Forward, keeps: Keeps, vocabulary: int, context: int) -> None:
+        self.context = context
+        self.vocabulary = vocabulary
+        self.no_rollback = ""
+        if keeps in (Keeps.STEPS, Keeps.GROWTH):
+            self.no_rollback = (
+                f"{forward.model_type} keeps a running state that cannot be taken back, so drafts "
+                "cannot be checked with it."
+            )
+        self._forward = forward
+        self._keeps = keeps
+        self._cache: Any = None
+        self._held: list[int] = []  # the tokens that the cache has read
+
+    @torch.inference_mode()
+    def logits(self, tokens: Sequence[int], last: int) -> Logits:
+        require_room(tokens, last, self.context)
+        start = self._kept(tokens, len(tokens) - last)
+        excess, self._held = len(self._held) - start, []
+        if not start:
+            self._cache = self._forward.new_cache() if self._keeps else None
+        elif excess:
+            self._cache.crop(-excess)
+        rows = self._feed(tokens[start:], start, last)
+        if self._keeps:
+            self._held = list(tokens)
+        return rows
+
+    def cached(self, tokens: Sequence[int]) -> int:
+        return self._kept(tokens, max(0, len(tokens) - 1))
+
+    @property
+    def parameters(self) -> int:
+        return int(self._forward.model.num_parameters())
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by component."""
+        weights = self._forward.model.get_memory_footprint()
+        return {"weights": int(weights), "kv_cache": held_bytes(self._cache)}
+
+    def close(self) -> None:
+        cuda = self._forward.device == "cuda"
+        del self._forward, self._cache
+        if cuda:
+            torch.cuda.empty_cache()
+
+    def _kept(self, tokens: Sequence[int], most: int) -> int:
+        """How many leading tokens need no new evaluation, if at most that many may be kept."""
+        same = shared(self._held, tokens)
+        if self._keeps is Keeps.ROLLBACK:
+            return min(same, most)
+        return same if len(self._held) == same <= most else 0
+
+    def _feed(self, ids: Sequence[int], start: int, last: int) -> Logits:
+        if not ids:
+            return np.empty((0, self.vocabulary), dtype=np.float32)
+        size = 1 if start and self._keeps is Keeps.STEPS else len(ids)
+        rows = [
+            self._forward(ids[at : at + size], start + at, min(last, size), self._cache)
+            for at in range(0, len(ids), size)
+        ]
+        kept = torch.cat(rows)
+        wide = kept[len(kept) - last :].to(torch.promote_types(kept.dtype, torch.float32)).cpu()
+        if kept.is_cuda:
+            torch.cuda.synchronize()  # a copy of no rows waits for nothing; callers read clocks
+        array: Logits = wide.numpy()
+        return array
+
+
+def open_hf(
+    folder: Path, dtype: str, device: str, context: int | None, threads: int | None
+) -> HfTarget:
+    """Loads a checkpoint folder; refuses with EngineError what would not be computed rightly."""
+    torch.set_num_threads(threads or usable_cpus())
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EngineError("torch finds no CUDA device on this machine.", "Use /device cpu.")
+    checkpoint = Checkpoint(folder)
+    positions = checkpoint.positions(context)
+    try:
+        forward = Forward(checkpoint.load(getattr(torch, dtype), device), device)
+        with torch.inference_mode():
+            keeps = forward.keeps()
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise checkpoint.too_large(device) from error
+    except RuntimeError as error:  # what torch raises where an operation lacks a number format
+        raise EngineError(
+            f"{folder.name} cannot run in {dtype} on {device}: {str(error).splitlines()[0]}",
+            "Try another /dtype, such as float32.",
+        ) from error
+    return HfTarget(forward, keeps, checkpoint.vocabulary, positions)

@@ -1,0 +1,25 @@
+"""What every target whose cache follows the token list must ask of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import compress, count
+from operator import ne
+
+from .events import EngineError
+
+
+def shared(held: Sequence[int], tokens: Sequence[int]) -> int:
+    """Length of the prefix that `tokens` has in common with what is held."""
+    ends = compress(count(), map(ne, held, tokens))
+    return next(ends, min(len(held), len(tokens)))
+
+
+def require_room(tokens: Sequence[int], last: int, context: int) -> None:
+    if not 0 <= last <= len(tokens):
+        raise ValueError(f"{last} rows of {len(tokens)} tokens")
+    if len(tokens) > context:
+        raise EngineError(
+            f"{len(tokens)} tokens do not fit into the context of {context}.",
+            "Shorten the conversation or raise the context with /context.",
+        )

@@ -1,0 +1,43 @@
+"""Which γ is best for the last message: each is tried beside plain decoding."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+from ..engines.events import EngineError, Progress
+from .chat import Chat
+from .trials import Attempt, attempt, last_sampling
+
+GAMMAS = (1, 2, 3, 4, 6, 8, 12, 16)
+ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What one γ did; speed-ups are against plain decoding of the same message in the same run."""
+
+    gamma: int
+    acceptance: float | None
+    mean_accepted_length: float | None
+    predicted: float | None
+    measured: float | None
+    decode_rate: float | None
+
+
+def tune(chat: Chat, gammas: Sequence[int] = GAMMAS) -> Generator[Progress, None, list[Point]]:
+    """Runs plain decoding and every γ in turn, ROUNDS times and in the other order each second
+    time, after one warm-up. Raises EngineError and CancelledError."""
+    if chat.spec.drafter == "plain":
+        raise EngineError("Plain decoding drafts nothing.", "Choose a drafter first, as /ngram.")
+    sampling = last_sampling(chat)
+    spec = replace(chat.spec, gamma_policy="fixed", reset_in_between="on")
+    specs = {0: replace(spec, drafter="plain")} | {n: replace(spec, gamma=n) for n in gammas}
+    order = [0, *(n for turn in range(ROUNDS) for n in [*specs][:: 1 - turn % 2 * 2])]
+    runs: dict[int, list[Attempt]] = {n: [] for n in specs}
+    for done, n in enumerate(order):
+        yield Progress(time.perf_counter_ns(), f"γ {n}" if n else "plain", done, len(order))
+        runs[n].append(attempt(chat, "tune", specs[n], sampling))
+    del runs[0][0]  # the warm-up
+    return [_point(n, runs[n], runs[0]) for n in gammas]

@@ -1,0 +1,97 @@
+"""/verify and /tune without a screen, on one message."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator
+from dataclasses import asdict
+from typing import TypeVar
+
+from ..engines.events import EngineError, Event, Progress, Stop
+from ..engines.options import Sampling, Spec
+from ..engines.process import ProcessEngine
+from ..sessions.chat import Chat, header
+from ..sessions.log import Log
+from ..sessions.trials import CancelledError
+from ..sessions.tune import tune
+from ..sessions.verify import Verified, verify
+from .ask import question_of
+from .plain import cancelled_by_interrupt, progress
+from .trial_commands import tune_table, verdict_line
+
+SAME, DIFFERENT, UNTRIED, FAILED = 0, 1, 2, 3
+T = TypeVar("T")
+
+
+def verify_text(
+    text: str, spec: Spec, sampling: Sampling, system: str | None, as_json: bool
+) -> int:
+    """Exit status: 0 all the same or near-ties, 1 one differs, 2 no drafter could be tried."""
+    chat = _asked(text, spec, sampling, system)
+    verdicts: list[Verified] = []
+    try:
+        with cancelled_by_interrupt(chat):
+            for each in verify(chat):
+                if isinstance(each, Progress):
+                    progress(each, sys.stderr)
+                else:
+                    verdicts.append(each)
+                    _clear_line()
+                    if not as_json:
+                        print(verdict_line(each), flush=True)
+    except CancelledError:
+        return FAILED
+    finally:
+        chat.close()
+    if as_json:
+        print(json.dumps([asdict(each) for each in verdicts], allow_nan=False))
+    found = {each.verdict for each in verdicts}
+    return DIFFERENT if "different" in found else SAME if found - {"skipped"} else UNTRIED
+
+
+def tune_text(text: str, spec: Spec, sampling: Sampling, system: str | None, as_json: bool) -> int:
+    """Exit status: 0, or 3 where it was cancelled. Raises EngineError."""
+    chat = _asked(text, spec, sampling, system)
+    try:
+        with cancelled_by_interrupt(chat):
+            points = _shown(tune(chat))
+    except CancelledError:
+        return FAILED
+    finally:
+        chat.close()
+    if as_json:
+        print(json.dumps([asdict(each) for each in points], allow_nan=False))
+    else:
+        print(tune_table(spec.drafter, points))
+    return SAME
+
+
+def _asked(text: str, spec: Spec, sampling: Sampling, system: str | None) -> Chat:
+    """A chat with one answered message."""
+    question = question_of(text)
+    chat = Chat(ProcessEngine(), Log.in_memory(header(spec, sampling)), spec, sampling)
+    if system is not None:
+        chat.set("system", system)
+    last: Event | None = None
+    with cancelled_by_interrupt(chat):
+        for last in chat.ask(question):
+            progress(last, sys.stderr)
+    if isinstance(last, Stop) and last.reason in ("error", "cancelled"):
+        chat.close()
+        raise EngineError(last.what or "Cancelled.", last.remedy)
+    return chat
+
+
+def _shown(steps: Generator[Progress, None, T]) -> T:
+    while True:
+        try:
+            progress(next(steps), sys.stderr)
+        except StopIteration as done:
+            _clear_line()
+            result: T = done.value
+            return result
+
+
+def _clear_line() -> None:
+    progress(Stop(0, "stop"), sys.stderr)
