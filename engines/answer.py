@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .beam import beam_search
 from .drafters import Drafter
 from .events import Event, Message, Prefill, Preview, Reason, Step, Stop
 from .loop import Gamma, Held, decode, prefill
@@ -101,8 +102,6 @@ def _decode(asked: Answering, clock: Clock, cancelled: Callable[[], bool]) -> It
 
 
 def _search(asked: Answering, clock: Clock, cancelled: Callable[[], bool]) -> Iterator[Event]:
-    from .beam import beam_search
-
     """Tokens are emitted once all beams agree on them; what the best one goes on with is shown."""
     stop = asked.text.stop_ids
     text = asked.text.detokeniser()

@@ -20,7 +20,7 @@ class Availability:
 
 def availability(no_gpu: str) -> list[Availability]:
     """`no_gpu` tells why no NVIDIA device can be used; "" where one can."""
-    return [_native("cpu", ""), _native("cuda", no_gpu), _peer()]
+    return [_native("cpu", ""), _native("cuda", no_gpu), _hf()]
 
 
 def _native(device: str, problem: str) -> Availability:
@@ -34,7 +34,8 @@ def _native(device: str, problem: str) -> Availability:
     return Availability(name, not problem, problem or f"torch {build}")
 
 
-def _peer() -> Availability:
+def _hf() -> Availability:
+    """Any architecture that is not native's."""
     if find_spec("transformers"):
-        return Availability("transformers", True, "for `tokenhud bench peers` only")
-    return Availability("transformers", False, "pip install 'tokenhud[hf]'; for `bench peers` only")
+        return Availability("hf", True, f"transformers {version('transformers')}")
+    return Availability("hf", False, "pip install 'tokenhud[hf]'; runs what native does not know")

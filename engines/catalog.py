@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import hub
 from .cache import digest
@@ -93,7 +94,7 @@ def _gguf(path: Path) -> Generator[Progress, None, ModelFiles]:
         sha256=sha256,
         architecture=config["model_type"],
         quantization=facts["quantization"],
-        context=config["max_position_embeddings"],
+        context=_positions(config),
         notes=(note,) if note else (),
     )
 
@@ -116,8 +117,14 @@ def _folder(folder: Path, name: str) -> Generator[Progress, None, ModelFiles]:
         sha256=sha256,
         architecture=str(config.get("model_type", "unknown")),
         quantization=str((config.get("quantization_config") or {}).get("quant_method", "none")),
-        context=int(text.get("max_position_embeddings", 2048)),
+        context=_positions(text),
     )
+
+
+def _positions(config: Mapping[str, Any]) -> int:
+    """By any of the names that architectures have for it; 2048 where they tell none."""
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    return next((int(config[name]) for name in names if config.get(name)), 2048)
 
 
 def _missing(path: Path) -> EngineError:

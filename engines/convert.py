@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import filelock
 
-from . import gguf_model, gguf_tokenizer
+from . import gguf_model, gguf_tokenizer, gguf_transformers
 from .cache import cache_folder, locked, progress, require_space, writable
 from .events import EngineError, Progress
 from .gguf_file import GGUFFile, open_gguf
@@ -74,21 +74,32 @@ def _write_whole(file: GGUFFile, folder: Path) -> Generator[Progress, None, None
 
 
 def _write(file: GGUFFile, folder: Path) -> Generator[Progress, None, None]:
-    config = gguf_model.config(file)
-    weights = gguf_model.weights(file, config)
-    require_space(folder.parent, 4 * _count(weights) + MARGIN, "Converting the model")
-    tokenizer = gguf_tokenizer.tokenizer(file)
-    yield from _write_weights(file, weights, folder / "model.safetensors")
+    tokenizer = gguf_tokenizer.tokenizer(file)  # first: a refusal should come early
+    ours = gguf_model.read(file, "general.architecture", str) in gguf_model.ARCHITECTURES
+    yield from (_write_model if ours else _write_foreign)(file, folder)
     (folder / "tokenizer.json").write_text(tokenizer.to_str(), "utf-8")
     _write_json(folder / "tokenizer_config.json", gguf_tokenizer.tokenizer_config(file))
-    _write_json(folder / "config.json", config)
     stops = {
-        "bos_token_id": config["bos_token_id"],
+        "bos_token_id": gguf_model.read(file, "tokenizer.ggml.bos_token_id", int, None),
         "eos_token_id": gguf_model.stop_ids(file) or None,
     }
     _write_json(folder / "generation_config.json", stops)
     name = gguf_model.read(file, "general.name", str, "") or file.path.stem
     _write_json(folder / FACTS, {"name": name, "quantization": file.quantization})
+
+
+def _write_model(file: GGUFFile, folder: Path) -> Generator[Progress, None, None]:
+    config = gguf_model.config(file)
+    weights = gguf_model.weights(file, config)
+    require_space(folder.parent, 4 * _count(weights) + MARGIN, "Converting the model")
+    yield from _write_weights(file, weights, folder / "model.safetensors")
+    _write_json(folder / "config.json", config)
+
+
+def _write_foreign(file: GGUFFile, folder: Path) -> Generator[Progress, None, None]:
+    size = 4 * gguf_transformers.elements(file)
+    require_space(folder.parent, size + MARGIN, "Converting the model")
+    yield from gguf_transformers.write(file, folder)
 
 
 def _write_weights(

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
 from operator import mul
+from typing import NamedTuple
 
 from .loop import Block
 
 MOST = 16  # tokens of a draft
-STEEPNESS = 0.06  # of the cost of a pass by drafted token, before any is measured
-MEMORY = 24  # guesses by which what is known of acceptance is forgotten
-DOUBT = 2.0  # guesses that a neighbour's acceptance counts for
-RECENT = 15  # passes whose median is the cost of a plain one
-SETTLED = 50  # passes by which a cost is forgotten
-TRUSTED = 8.0  # passes by which a cost is known
-LEAP = 0.5  # share of a cost by which one pass can surprise
-NEARNESS = (1.0, 0.3, 0.1, 0.03)  # what a pass tells of the cost of longer and shorter drafts
-PROBES = 0.02  # share of the time that probing may lose
+
+WRONG, RIGHT = -4, 6  # the longest streaks told apart: 8 drafts or more, 32 tokens or more
+MEMORY = 16.0  # guesses by which older ones are forgotten
+DOUBT = 2.0  # guesses that what is known of the next shorter streak counts for
+
+PLAINS = 3  # plain passes before the first draft
+RECENT = 5  # values of a median
+FRESH = 8  # passes for which the cost of a plain one holds
+SLOPE = 0.06  # of the cost of a pass by drafted token, before any is measured
+SETTLED = 50.0  # passes by which older ones are forgotten
+NEARNESS = (1.0, 0.3, 0.1, 0.03)  # what a pass tells of those that draft 0, 1, 2, more tokens else
+
+PROBES = 0.02  # share of the time that trying drafts may lose where plain decoding is faster ...
+LOOKS = 0.007  # ... and plain passes where drafts are
+CREDIT = 2.0  # plain passes that may be lost at once
 
 
 def speedup(
@@ -27,173 +34,198 @@ def speedup(
     c: float,
     v: Callable[[int], float] | Sequence[float],
 ) -> float:
-    """Predicted tokens/s against plain decoding (after Leviathan et al. 2023, who take v as 1).
+    """Predicted tokens/s over those of plain decoding (Leviathan et al. 2023, who take v as 1).
 
-    `accept` is the chance of a drafted token given that those before it were right, one for all or
-    by position; `c` the drafter's cost of a token in plain passes; `v` the cost of a pass by the
-    tokens it checks, in any unit."""
-    chances = [accept] * gamma if isinstance(accept, float | int) else accept[:gamma]
+    `accept` is the chance that a drafted token is kept given that those before it were: one for
+    all, or by position. `c` is the drafter's time for a token in plain passes, `v` the time of a
+    pass by how much was drafted, in any unit."""
+    chances = accept[:gamma] if isinstance(accept, Sequence) else [accept] * gamma
     cost = v if callable(v) else v.__getitem__
     return gain(sum(accumulate(chances, mul)), gamma, c, cost(gamma) / cost(0))
 
 
-def gain(kept: float, gamma: int, c: float, v: float) -> float:
-    """Tokens of a pass that keeps `kept` of `gamma` drafted, over its time in plain passes."""
+def gain(kept: float, gamma: float, c: float, v: float) -> float:
+    """Tokens of a step that drafts `gamma` and keeps `kept`, over its time in plain passes."""
     return (1.0 + kept) / (gamma * c + v)
 
 
 class Heuristic:
-    """From `start` up by 2 after a draft of which more than 0.7 was kept, else down by 1; 1 to 16."""
+    """From `start` up by 2 after a draft of which more than 0.7 was kept and down by 1 after any
+    other, within 1 to MOST."""
 
     def __init__(self, start: int = 4) -> None:
         self._gamma = min(start, MOST)
+
+    def begin(self) -> None:
+        pass
 
     def next(self) -> int:
         return self._gamma
 
     def observe(self, block: Block) -> None:
         if block.drafted:
-            right = block.accepted > 0.7 * block.drafted
-            self._gamma = max(1, min(self._gamma + (2 if right else -1), MOST))
+            step = 2 if block.accepted > 0.7 * block.drafted else -1
+            self._gamma = max(1, min(self._gamma + step, MOST))
+
+
+class Best(NamedTuple):
+    """The length that promises most, its time in plain passes and its gain over plain decoding."""
+
+    gamma: int
+    time: float
+    gain: float
+
+
+class Auto:
+    """The length with the most tokens/s by what was measured; 0 where plain decoding is faster.
+
+    What is not chosen, drafting or not, is tried as soon as its expected loss is below a share of
+    the time since. A drafter that stays silent costs nothing, so a trial waits for its draft."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._streaks = Streaks()
+        self._costs = Costs(most)
+        self._reads = True  # the next pass reads a prompt
+        self._best = Best(0, 1.0, 1.0)
+        self._trying = False  # not the best
+        self._credit = CREDIT  # plain passes that trying may lose
+
+    def begin(self) -> None:
+        """An answer begins: the cost of its first pass tells nothing."""
+        self._reads = True
+
+    def next(self) -> int:
+        if not self._costs.known:
+            return 0
+        self._best = best = self._choose()
+        if best.gain < 1.0:
+            self._trying = self._trying or self._credit >= best.time * (1.0 - best.gain)
+            return best.gamma if self._trying else 0
+        self._trying = self._costs.age >= FRESH and self._credit >= 1.0 - 1.0 / best.gain
+        return 0 if self._trying else best.gamma
+
+    def observe(self, block: Block) -> None:
+        self._streaks.observe(block)
+        if not self._reads:
+            self._costs.observe(block)
+            self._account(block)
+        self._reads = False
+
+    def _choose(self) -> Best:
+        c, v = self._costs.c, self._costs.v
+        kept = accumulate(accumulate(self._streaks.chances(len(v) - 1), mul))
+        gains = [gain(tokens, k, c, v[k]) for k, tokens in enumerate(kept, 1)]
+        k = max(range(len(gains)), key=gains.__getitem__)
+        return Best(k + 1, (k + 1) * c + v[k + 1], gains[k])
+
+    def _account(self, block: Block) -> None:
+        time = self._costs.time(block)
+        if self._trying:
+            self._credit -= max(0.0, time - len(block.tokens) / max(1.0, self._best.gain))
+        self._credit = min(self._credit + time * (LOOKS if block.drafted else PROBES), CREDIT)
+        self._trying = self._trying and self._best.gain < 1.0 and not block.drafted
 
 
 class Streaks:
-    """The chance that the next guess is right, by the streak before it: so many guesses right in a
-    row, or so many drafts wrong at once. It holds for text of one kind by position in the draft,
-    and where the kind changes the streak tells so within a few guesses."""
+    """The chance that the next guess is right, by the streak before it: how many guesses in a row
+    were right (+1, 2-3, 4-7, ...), or how many drafts wrong at once (-1, 2-3, ...).
 
-    WRONG, RIGHT = 4, 6  # classes: 1, 2-3, 4-7, ... in a row
+    That holds what the place in a draft tells, and goes on over the end of a draft: in copied text
+    a long streak promises more of the same, and where prose begins a few misses say so."""
 
     def __init__(self) -> None:
-        classes = self.WRONG + 1 + self.RIGHT
-        self._chance = [0.5] * classes
-        self._weight = [0.0] * classes
+        self._chance = dict.fromkeys(range(WRONG, RIGHT + 1), 0.5)  # 0 is all guesses
+        self._weight = dict.fromkeys(self._chance, 0.0)
         self._streak = 0
 
     def observe(self, block: Block) -> None:
         for _ in range(block.accepted):
             self._learn(1.0)
             self._streak = max(self._streak, 0) + 1
-        if len(block.tokens) > block.accepted < block.drafted:
+        # a draft that ends with a stop token is cut, not corrected
+        if block.accepted < block.drafted and block.accepted < len(block.tokens):
             self._learn(0.0)
-            self._streak = min(self._streak, 0) - 1 if not block.accepted else -1
+            self._streak = min(self._streak, 0) - 1
 
     def chances(self, most: int) -> list[float]:
-        """By position in the next draft."""
-        known = self._smooth()
-        first = known[self._place(self._streak)]
+        """Of each token of the next draft, given that those before it are right."""
+        known = self._known()
         run = max(self._streak, 0)
-        return [first, *(known[self._place(run + i)] for i in range(1, most))]
-
-    def _place(self, streak: int) -> int:
-        size = streak.bit_length()
-        return self.WRONG + (min(size, self.RIGHT) if streak > 0 else -min(size, self.WRONG))
+        later = (known[_kind(run + place)] for place in range(1, most))
+        return [known[_kind(self._streak)], *later]
 
     def _learn(self, right: float) -> None:
-        for place in {self._place(self._streak), self.WRONG}:
-            weight = self._weight[place] = min(self._weight[place] + 1.0, MEMORY)
-            self._chance[place] += (right - self._chance[place]) / weight
+        for kind in {0, _kind(self._streak)}:
+            self._weight[kind] = min(self._weight[kind] + 1.0, MEMORY)
+            self._chance[kind] += (right - self._chance[kind]) / self._weight[kind]
 
-    def _smooth(self) -> list[float]:
-        known = list(self._chance)
-        for step in (-1, 1):
-            place = self.WRONG
-            end = -1 if step < 0 else len(known)
-            known[place] = (self._chance[place] * self._weight[place] + 0.5) / (self._weight[place] + 1.0)
-            for at in range(place + step, end, step):
-                w = self._weight[at]
-                near = self.lean(known[at - step], step)
-                known[at] = (self._chance[at] * w + near * DOUBT) / (w + DOUBT)
+    def _known(self) -> dict[int, float]:
+        """A streak not met often leans on the next shorter one."""
+        known = {0: self._leaning(0, 0.5)}
+        for kind in range(1, RIGHT + 1):
+            known[kind] = self._leaning(kind, known[kind - 1])
+        for kind in range(-1, WRONG - 1, -1):
+            known[kind] = self._leaning(kind, known[kind + 1])
         return known
 
-    def lean(self, near: float, step: int) -> float:
-        return near
+    def _leaning(self, kind: int, near: float) -> float:
+        weight = self._weight[kind]
+        return (self._chance[kind] * weight + near * DOUBT) / (weight + DOUBT)
 
 
-class PassCosts:
-    """The cost of a pass by drafted tokens, and of a drafted token, in plain passes. A pass that
-    took ten times as long as any other hardly counts."""
+class Costs:
+    """`v` is the time of a pass by drafted tokens and `c` the drafter's for one, in plain passes.
+
+    Both are learned from steps soon after a plain one, so that a machine that slows down changes
+    neither; and no pass counts for more than double, since some take ten times as long."""
 
     def __init__(self, most: int) -> None:
-        self.v = [1.0 + STEEPNESS * k for k in range(most + 1)]
+        self.v = [1.0 + SLOPE * k for k in range(most + 1)]
+        self.age = 0  # passes since a plain one
         self._weight = [1.0] * (most + 1)
         self._plain: deque[float] = deque(maxlen=RECENT)
-        self._token: deque[float] = deque(maxlen=RECENT)
+        self._c: deque[float] = deque(maxlen=RECENT)
 
     @property
-    def plain(self) -> float:
-        return _median(self._plain)
-
-    @property
-    def unknown(self) -> bool:
-        return len(self._plain) < 3
+    def known(self) -> bool:
+        return len(self._plain) >= PLAINS
 
     @property
     def c(self) -> float:
-        return _median(self._token) / self.plain if self._token and self._plain else 0.0
+        return _median(self._c)
 
     def observe(self, block: Block) -> None:
-        k = min(block.drafted, len(self.v) - 1)
-        if self._plain and k:
-            self._learn(k, block.pass_ns / self.plain)
-            self._token.append(block.draft_ns / block.drafted)
-        if not k or self._weight[k] >= TRUSTED:
-            self._plain.append(block.pass_ns / self.v[k])
-
-    def _learn(self, k: int, cost: float) -> None:
-        leap = LEAP * self.v[k]
-        surprise = max(-leap, min(cost - self.v[k], leap))
-        for at in range(1, len(self.v)):
-            near = NEARNESS[min(abs(at - k), len(NEARNESS) - 1)]
-            self._weight[at] = min(self._weight[at] + near, SETTLED)
-            self.v[at] += surprise * near / self._weight[at]
-
-
-class Auto:
-    """The length with the most tokens/s by what was measured; 0 where plain decoding is faster.
-    Then a draft is tried now and then, as soon as what it may lose is below a share of the time.
-    """
-
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._streaks = Streaks()
-        self._costs = PassCosts(most)
-        self._credit = 0.0  # plain passes that probing may lose
-        self._probing = False
-        self._fresh = True  # nothing was observed yet
-
-    def next(self) -> int:
-        if self._costs.unknown:
-            return 0
-        best, rate, loss = self._best()
-        if rate >= 1.0:
-            self._probing = False
-            return best
-        self._probing = self._probing or self._credit >= loss
-        return best if self._probing else 0
-
-    def observe(self, block: Block) -> None:
-        self._streaks.observe(block)
-        if self._fresh:  # its pass has read the prompt
-            self._fresh = False
+        if not block.drafted:
+            self._plain.append(max(block.pass_ns, 1))
+            self.age = 0
             return
-        self._costs.observe(block)
-        spent = self._costs.v[min(block.drafted, self._most)] + block.draft_ns / self._costs.plain
-        self._credit += PROBES * spent
-        if self._probing:
-            self._credit -= max(0.0, spent - len(block.tokens))
-            self._probing = not block.drafted
+        self.age += 1
+        if self.known and self.age <= FRESH:
+            plain = _median(self._plain)
+            self._learn(block.drafted, block.pass_ns / plain)
+            self._c.append(block.draft_ns / block.drafted / plain)
 
-    def _best(self) -> tuple[int, float, float]:
-        c, v = self._costs.c, self._costs.v
-        kept, best = 0.0, (1, 0.0, 0.0)
-        for k, right in enumerate(accumulate(self._streaks.chances(self._most), mul), 1):
-            kept += right
-            rate = gain(kept, k, c, v[k])
-            if rate > best[1]:
-                best = (k, rate, k * c + v[k] - 1.0 - kept)
-        return best
+    def time(self, block: Block) -> float:
+        """Of a step, in plain passes, its own pass taken as usual."""
+        plain = _median(self._plain)
+        return self.v[self._within(block.drafted)] + (block.draft_ns / plain if plain else 0.0)
+
+    def _learn(self, drafted: int, time: float) -> None:
+        k = self._within(drafted)
+        surprise = min(time, 2.0 * self.v[k]) - self.v[k]
+        for other in range(1, len(self.v)):
+            near = NEARNESS[min(abs(other - k), len(NEARNESS) - 1)]
+            self._weight[other] = min(self._weight[other] + near, SETTLED)
+            self.v[other] += surprise * near / self._weight[other]
+
+    def _within(self, drafted: int) -> int:
+        return min(drafted, len(self.v) - 1)
 
 
-def _median(values: deque[float]) -> float:
-    return sorted(values)[len(values) // 2]
+def _kind(streak: int) -> int:
+    size = streak.bit_length()
+    return min(size, RIGHT) if streak > 0 else max(-size, WRONG)
+
+
+def _median(values: Collection[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -59,6 +60,15 @@ class Llama:
         yield self.norm
 
 
+class Places(NamedTuple):
+    """Where the tokens of one pass stand in a cache, and what each of them sees."""
+
+    slots: slice | Tensor
+    end: int  # of the slots that any of them sees
+    turns: Tensor  # [n, 1, head_dim / 2], by their positions in the text
+    mask: Tensor | None  # [n, end]; None where each sees all
+
+
 def load(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype, device: str) -> Llama:
     loader = _Loader(config, tensors, dtype, device)
     embedding = loader.tensor("model.embed_tokens.weight")
@@ -107,15 +117,12 @@ class _Loader:
         return interleave(rows, self.config.head_dim) if rotated else rows
 
 
-def forward(model: Llama, ids: Sequence[int], start: int, cache: Tensor, turns: Tensor) -> Tensor:
-    """Hidden states [n, hidden] of `ids` at positions from `start`; writes their keys and values
-    into `cache` [layers, 2, key heads, positions, head_dim] and attends to all before them."""
-    end = start + len(ids)
-    turns = turns[start:end, None]
-    mask = _causal(len(ids), end, cache.device)
+def forward(model: Llama, ids: Sequence[int], cache: Tensor, places: Places) -> Tensor:
+    """Hidden states [n, hidden] of `ids`; writes their keys and values into `cache`
+    [layers, 2, key heads, slots, head_dim] and attends to what their places see."""
     x = F.embedding(torch.tensor(ids, device=cache.device), model.embedding)
     for layer, held in zip(model.layers, cache, strict=True):
-        x += _attention(model.config, layer, x, held[..., :end, :], turns, mask)
+        x += _attention(model.config, layer, x, held[..., : places.end, :], places)
         x += _mlp(model.config, layer, x)
     return x
 
@@ -124,27 +131,18 @@ def logits(model: Llama, hidden: Tensor) -> Tensor:
     return model.head(_norm(model.config, hidden, model.norm))
 
 
-def _causal(n: int, end: int, device: torch.device) -> Tensor | None:
-    """Which of `end` positions each of the last `n` may see; None is all of them."""
-    if n == 1:
-        return None
-    return torch.ones(n, end, dtype=torch.bool, device=device).tril_(end - n)
-
-
-def _attention(
-    config: Config, layer: Layer, x: Tensor, held: Tensor, turns: Tensor, mask: Tensor | None
-) -> Tensor:
+def _attention(config: Config, layer: Layer, x: Tensor, held: Tensor, places: Places) -> Tensor:
     queries, keys = config.num_attention_heads, config.num_key_value_heads
     normed = _norm(config, x, layer.attention_norm)
     heads = layer.qkv(normed).view(len(x), queries + 2 * keys, config.head_dim)
-    rotate(heads[:, : queries + keys], turns)
+    rotate(heads[:, : queries + keys], places.turns)
     fresh = heads[:, queries:].view(len(x), 2, keys, config.head_dim)
-    held[:, :, -len(x) :] = fresh.permute(1, 2, 0, 3)
+    held[:, :, places.slots] = fresh.permute(1, 2, 0, 3)
     mixed = F.scaled_dot_product_attention(
         heads[None, :, :queries].transpose(1, 2),
         held[None, 0],
         held[None, 1],
-        attn_mask=mask,
+        attn_mask=places.mask,
         enable_gqa=True,
     )
     return layer.out(mixed[0].transpose(0, 1).flatten(1))

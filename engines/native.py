@@ -3,47 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress, count
-from operator import ne
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .checkpoint import Config, read_config, read_tensors
+from .checkpoint import read_config, read_tensors
 from .events import EngineError
-from .llama import Llama, forward, load, logits
+from .kv_cache import KvCache
+from .llama import Llama, Places, forward, load, logits
 from .pick import Logits
-from .rope import turns
+from .prefix import require_room
 from .threads import usable_cpus
+from .tree import Tree
 
 DEFAULT_CONTEXT = 8192
 
 
 class NativeTarget:
-    """A `Target`. The cache is allocated for the whole context at once; on a CPU the system
-    commits its pages only when they are written."""
+    """A `Target` that can also follow several continuations at once. Its first layers alone are a
+    target too; both look into one cache, where each crops what it writes over."""
 
-    def __init__(self, model: Llama, dtype: torch.dtype, device: str, context: int) -> None:
-        self.context = context
+    no_rollback = ""
+
+    def __init__(self, model: Llama, cache: KvCache) -> None:
+        self.context = cache.context
         self.vocabulary = model.config.vocab_size
+        self.layers = len(model.layers)
         self._model = model
-        self._cache = _allocate(model.config, dtype, device, context)
-        self._turns = turns(model.config.rope, context, device)
-        self._held: list[int] = []  # the tokens whose keys and values the cache holds
-        self._touched = 0  # positions ever written
+        self._cache = cache
 
     @torch.inference_mode()
     def logits(self, tokens: Sequence[int], last: int) -> Logits:
-        self._check(tokens, last)
-        start = min(self._shared(tokens), len(tokens) - last)
-        del self._held[start:]  # stays true if the pass below is interrupted
-        rows = self._feed(tokens[start:], start, last)
-        self._held += tokens[start:]
+        require_room(tokens, last, self.context)
+        start = min(self._cache.held(tokens, self.layers), len(tokens) - last)
+        self._cache.crop(start)  # stays true if the pass below is interrupted
+        places = self._cache.row(start, len(tokens))
+        rows = self._feed(tokens[start:], places, slice(len(tokens) - start - last, None))
+        self._cache.extend(tokens, self.layers)
+        return rows
+
+    @torch.inference_mode()
+    def branches(self, prefix: Sequence[int], tails: Sequence[Sequence[int]]) -> Logits:
+        """Logits [tails, vocab] after `prefix` and each of `tails`, none of them empty, in one
+        pass over what the tails of the last call lack. The next `logits` takes their slots back."""
+        tree = self._tree(prefix)
+        nodes, ends = tree.grow(tails)
+        places = self._cache.branching(len(prefix), nodes)
+        rows = self._feed([node.token for node in nodes], places, ends)
+        self._cache.tree = tree
         return rows
 
     def cached(self, tokens: Sequence[int]) -> int:
-        return max(0, min(self._shared(tokens), len(tokens) - 1))
+        return max(0, min(self._cache.held(tokens, self.layers), len(tokens) - 1))
+
+    def early_exit(self, layers: int) -> NativeTarget:
+        """The target that the first `layers` layers are, with the same last norm and head."""
+        if not 1 <= layers <= self.layers:
+            raise ValueError(f"{layers} of {self.layers} layers")
+        return NativeTarget(replace(self._model, layers=self._model.layers[:layers]), self._cache)
 
     @property
     def parameters(self) -> int:
@@ -51,51 +70,33 @@ class NativeTarget:
 
     def memory(self) -> dict[str, int]:
         """Bytes by component; of a cache on a CPU only what has been written."""
-        positions = self.context if self._cache.is_cuda else self._touched
-        cache = self._cache.nbytes // self.context * positions
-        return {"weights": self._model.nbytes(), "kv_cache": cache}
+        return {"weights": self._model.nbytes(), "kv_cache": self._cache.nbytes(self.layers)}
 
     def close(self) -> None:
-        cuda = self._cache.is_cuda
-        del self._model, self._cache, self._turns
+        cuda = self._cache.values.is_cuda
+        del self._model, self._cache
         if cuda:
             torch.cuda.empty_cache()
 
-    def _feed(self, ids: Sequence[int], start: int, last: int) -> Logits:
-        self._touched = max(self._touched, start + len(ids))
+    def _tree(self, prefix: Sequence[int]) -> Tree:
+        """The one that follows `prefix`, taken out of the cache: a pass that fails leaves none."""
+        tree, self._cache.tree = self._cache.tree, None
+        if tree and (tree.prefix, tree.layers) == (list(prefix), self.layers):
+            return tree
+        self.logits(prefix, 0)
+        return Tree(prefix, self.layers, self.context)
+
+    def _feed(self, ids: Sequence[int], places: Places, rows: slice | list[int]) -> Logits:
+        """Logits of the given `rows` of `ids`."""
         if not ids:
             return np.empty((0, self.vocabulary), dtype=np.float32)
-        hidden = forward(self._model, ids, start, self._cache, self._turns)
-        rows = logits(self._model, hidden[len(ids) - last :])
-        wide = rows.to(torch.promote_types(rows.dtype, torch.float32)).cpu()
-        if self._cache.is_cuda:
+        hidden = forward(self._model, ids, self._cache.values[: self.layers], places)
+        found = logits(self._model, hidden[rows])
+        wide = found.to(torch.promote_types(found.dtype, torch.float32)).cpu()
+        if hidden.is_cuda:
             torch.cuda.synchronize()  # a copy of no rows waits for nothing; callers read clocks
         array: Logits = wide.numpy()
         return array
-
-    def _shared(self, tokens: Sequence[int]) -> int:
-        """Length of the prefix that `tokens` has in common with what is held."""
-        ends = compress(count(), map(ne, self._held, tokens))
-        return next(ends, min(len(self._held), len(tokens)))
-
-    def _check(self, tokens: Sequence[int], last: int) -> None:
-        if not 0 <= last <= len(tokens):
-            raise ValueError(f"{last} rows of {len(tokens)} tokens")
-        if len(tokens) > self.context:
-            raise EngineError(
-                f"{len(tokens)} tokens do not fit into the context of {self.context}.",
-                "Shorten the conversation or raise the context with /context.",
-            )
-
-
-def _allocate(config: Config, dtype: torch.dtype, device: str, context: int) -> torch.Tensor:
-    heads = (config.num_key_value_heads, context, config.head_dim)
-    try:
-        return torch.empty(config.num_hidden_layers, 2, *heads, dtype=dtype, device=device)
-    except RuntimeError as error:  # what torch raises when there is no memory, on any device
-        raise EngineError(
-            f"There is no memory for a cache of {context} positions.", "Choose a smaller /context."
-        ) from error
 
 
 def open_native(
@@ -115,4 +116,4 @@ def open_native(
             "Use a smaller model, /dtype bfloat16 or /device cpu.",
         ) from error
     positions = context or min(config.max_position_embeddings, DEFAULT_CONTEXT)
-    return NativeTarget(model, kind, device, positions)
+    return NativeTarget(model, KvCache(config, kind, device, positions))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,83 +13,142 @@ from .events import EngineError
 from .options import Sampling
 
 Logits = NDArray[np.floating]
+Ids = NDArray[np.intp]
+Noise = NDArray[np.float64]
+
+ROUNDING = 1e-6  # nats; far more than float64 can be wrong by in a bound
 
 
 def pick(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> int:
     """The token chosen from `logits` [vocab] to follow `tokens`, the whole text before it.
 
-    Sampling is a Gumbel-max race whose noise depends on (seed, position) alone, so any drafter
-    that calls `pick` with the same options is coupled to the target and none changes the text.
+    Sampling is an exponential race (Gumbel-max): a token arrives after a noise that depends on
+    (seed, position, id) alone, divided by its weight, and the first wins. So any drafter that
+    calls `pick` with the same options is coupled to the target and none changes the text.
     Raises EngineError where the logits hold no usable number.
     """
-    kept, scores = _scores(logits, sampling, tokens)
-    best = int(np.argmax(scores))
-    return best if kept is None else int(kept[best])
+    kept, worth = _choices(logits, sampling, tokens)
+    if sampling.temperature == 0 or len(worth) == 1:
+        won = np.argmax(worth)
+    else:
+        won = _winner(worth, _noise(kept, len(logits), sampling, len(tokens)), sampling.temperature)
+    return int(won if kept is None else kept[won])
 
 
 def margin(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> float:
     """By how much the pick leads the second choice, in logits (over the temperature where there
     is one); infinite where nothing else can be picked."""
-    _, scores = _scores(logits, sampling, tokens)
-    if len(scores) < 2:
-        return np.inf
-    second, best = np.partition(scores, -2)[-2:]
-    return float(best - second)
-
-
-def _scores(
-    logits: Logits, sampling: Sampling, tokens: Sequence[int]
-) -> tuple[NDArray[np.intp] | None, Logits]:
-    """The ids that may be picked (None is all, in order) and what each is worth."""
-    best = int(np.argmax(logits))  # NaN wins argmax, so this one look finds it
-    if not np.isfinite(logits[best]):
-        raise EngineError(
-            "The engine produced invalid numbers (NaN or infinity).",
-            "Try another dtype or another model file.",
-        )
-    if sampling.repetition_penalty != 1:
-        logits = penalised(logits, tokens, sampling.repetition_penalty)
-    if sampling.temperature == 0:
-        return None, logits
-    kept = candidates(logits, sampling)
-    race = _log_noise(len(logits), sampling.seed or 0, len(tokens))
-    return kept, logits[kept] / logits.dtype.type(sampling.temperature) - race[kept]
+    kept, worth = _choices(logits, sampling, tokens)
+    if len(worth) == 1:
+        return math.inf
+    if sampling.temperature:
+        noise = _noise(kept, len(logits), sampling, len(tokens))
+        worth = -_log_times(worth, noise, sampling.temperature)
+    second, best = np.partition(worth, -2)[-2:]
+    return float(best) - float(second)
 
 
 def penalised(logits: Logits, tokens: Sequence[int], penalty: float) -> Logits:
     """`logits` where each token that occurs in `tokens` is worth less (Keskar et al. 2019): a
     positive logit is divided by the penalty and a negative one multiplied, once however often
     it occurs."""
-    said = np.unique(np.asarray(tokens, dtype=np.intp))
-    changed = logits.copy()
+    said = np.fromiter(tokens, dtype=np.intp, count=len(tokens))
     worth = logits[said]
+    changed = logits.copy()
     changed[said] = np.where(worth > 0, worth / penalty, worth * penalty)
     return changed
 
 
-def candidates(logits: Logits, sampling: Sampling) -> NDArray[np.intp]:
-    """Ids that survive top-k, then top-p, then min-p, all at temperature 1; never empty.
+def candidates(logits: Logits, sampling: Sampling) -> tuple[Ids | None, Logits]:
+    """Ids that survive top-k, then top-p, then min-p, all at temperature 1, and their logits.
+    They ascend and are never empty; None is all."""
+    kept: Ids | None = None
+    filters = (
+        (_top_k, sampling.top_k, 0),
+        (_top_p, sampling.top_p, 1),
+        (_min_p, sampling.min_p, 0),
+    )
+    for survivors, limit, off in filters:
+        if limit != off:
+            chosen = survivors(logits, limit)
+            logits = logits[chosen]
+            kept = chosen if kept is None else kept[chosen]
+    return kept, logits
 
-    The token that crosses top_p is kept, as in Holtzman et al. 2020. Ties at the k-th place keep
-    the lower ids.
+
+def _choices(
+    logits: Logits, sampling: Sampling, tokens: Sequence[int]
+) -> tuple[Ids | None, Logits]:
+    if not np.isfinite(logits.max()):  # which is NaN where any is
+        raise EngineError(
+            "The engine produced invalid numbers (NaN or infinity).",
+            "Try another dtype or another model file.",
+        )
+    if sampling.repetition_penalty != 1:
+        logits = penalised(logits, tokens, sampling.repetition_penalty)
+    return candidates(logits, sampling) if sampling.temperature else (None, logits)
+
+
+def _top_k(logits: Logits, k: float) -> Ids:
+    k = min(int(k), len(logits))
+    return _highest(logits, np.partition(logits, -k)[-k], k)
+
+
+def _top_p(logits: Logits, share: float) -> Ids:
+    """The likeliest that together reach `share`, with the one that crosses it (Holtzman et al.
+    2020)."""
+    top = float(logits.max())
+    weights = logits.astype(np.float64)
+    weights -= top
+    mass = float(np.exp(weights, out=weights).sum())
+    # All that are lighter than this weigh half of what may be left out, so few need sorting.
+    light = top + math.log((1 - share) / 2 * mass / len(logits))
+    heavy = np.sort(logits[np.flatnonzero(logits > light)])[::-1]
+    reached = np.cumsum(np.exp(heavy.astype(np.float64) - top))
+    crossing = min(int(np.searchsorted(reached, share * mass)), len(heavy) - 1)
+    return _highest(logits, heavy[crossing], crossing + 1)
+
+
+def _min_p(logits: Logits, share: float) -> Ids:
+    return np.flatnonzero(logits >= float(logits.max()) + math.log(share))
+
+
+def _highest(logits: Logits, edge: np.floating, count: int) -> Ids:
+    """The `count` highest, of which `edge` is the lowest; of equal ones the lower ids stay."""
+    kept = np.flatnonzero(logits >= edge)
+    surplus = len(kept) - count
+    return np.delete(kept, np.flatnonzero(logits[kept] == edge)[-surplus:]) if surplus else kept
+
+
+def _noise(kept: Ids | None, vocabulary: int, sampling: Sampling, position: int) -> Noise:
+    """A unit exponential for each id in `kept`, the same whatever else is kept.
+
+    numpy's Philox because torch's CPU generator ignores all but the low 32 bits of a seed. In
+    float64: of float32 draws one in millions is exactly 0, and over a large vocabulary that lets
+    a hopeless token win every few hundred places.
     """
-    if sampling.top_k == 0 and sampling.top_p == 1 and sampling.min_p == 0:
-        return np.arange(len(logits))
-    order = np.argsort(-logits, kind="stable")
-    if sampling.top_k:
-        order = order[: sampling.top_k]
-    weights = np.exp((logits[order] - logits[order[0]]).astype(np.float64))
-    if sampling.top_p < 1:
-        before = np.cumsum(weights) - weights
-        order = order[before < sampling.top_p * weights.sum()] if sampling.top_p else order[:1]
-    weights = weights[: len(order)]
-    kept: NDArray[np.intp] = order[weights >= sampling.min_p * weights[0]]
-    return kept
+    bits = np.random.Philox(key=sampling.seed or 0, counter=position << 64)
+    size = vocabulary if kept is None else int(kept[-1]) + 1  # drawn in the order of ids
+    noise = np.random.Generator(bits).standard_exponential(size)
+    np.maximum(noise, sys.float_info.min, out=noise)
+    return noise if kept is None else noise[kept]
 
 
-def _log_noise(size: int, seed: int, position: int) -> NDArray[np.floating]:
-    """log of `size` unit exponentials; numpy's Philox because torch's CPU generator ignores all
-    but the low 32 bits of a seed. In float64: of float32 draws one in millions is exactly 0, and
-    over a large vocabulary that lets a hopeless token win every few hundred places."""
-    bits = np.random.Philox(key=seed, counter=position << 64)
-    return np.log(np.random.Generator(bits).standard_exponential(size))
+def _winner(worth: Logits, noise: Noise, temperature: float) -> int:
+    """The first to arrive, looked for only among those who can be.
+
+    The likeliest and the one of least noise are there `by` some time. Who is earlier must have
+    less noise than that, and be likely enough to make it even with the least.
+    """
+    best, least = int(np.argmax(worth)), int(np.argmin(noise))
+    top, low = float(worth[best]), math.log(noise[least])
+    by = min(math.log(noise[best]), low + (top - float(worth[least])) / temperature) + ROUNDING
+    near = np.flatnonzero((worth >= top - temperature * (by - low)) & (noise <= math.exp(by)))
+    return int(near[np.argmin(_log_times(worth[near], noise[near], temperature))])
+
+
+def _log_times(worth: Logits, noise: Noise, temperature: float) -> NDArray[np.float64]:
+    """When each arrives, up to a factor that all share."""
+    behind = worth.max() - worth.astype(np.float64)
+    with np.errstate(over="ignore"):  # of a temperature of next to nothing
+        return behind / temperature + np.log(noise)

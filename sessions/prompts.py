@@ -39,7 +39,8 @@ PROMPTS = {
     "long": "Write a long essay about the history of artificial intelligence.",
     "code": "Write a Python function calculate_sum that adds the even numbers of a list.",
     "rewrite": (
-        f"Rename `best` to `lowest` in this code and write out all of it:\n\n```python\n{_CODE}\n```"
+        "Rename `best` to `lowest` in this code and write out all of it:\n\n"
+        f"```python\n{_CODE}\n```"
     ),
     "quote": f"{_PASSAGE}\n\nCopy the text above exactly, from the first word to the last.",
 }

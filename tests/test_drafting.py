@@ -163,7 +163,9 @@ def test_the_time_of_drafter_and_target_is_told_apart():
 
 def test_margins_come_only_where_asked_for():
     engine = engine_of()
-    request = Request((Message("user", "hi"),), Spec(model="tiny"), Sampling(length=5), margins=True)
+    request = Request(
+        (Message("user", "hi"),), Spec(model="tiny"), Sampling(length=5), margins=True
+    )
     for step in engine.stream(request):
         if isinstance(step, Step):
             assert len(step.margins) == len(step.tokens)

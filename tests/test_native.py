@@ -53,6 +53,7 @@ def roped(**parameters: Any) -> LlamaForCausalLM:
 MODELS: dict[str, Callable[[], Any]] = {
     "llama untied": llama,
     "llama tied": lambda: llama(tie_word_embeddings=True, num_key_value_heads=3),
+    "llama deep": lambda: llama(num_hidden_layers=4),
     "llama biased": lambda: llama(attention_bias=True, mlp_bias=True, head_dim=10),
     "qwen2 tied": lambda: Qwen2ForCausalLM(
         Qwen2Config(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..engines.available import availability
 from ..engines.events import Loaded, Model
-from ..engines.options import Spec
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.gpu import Gpu
@@ -13,18 +12,19 @@ from . import figures
 
 def engine_report(chat: Chat) -> str:
     loaded = next((each for each in reversed(chat.log.records) if isinstance(each, Loaded)), None)
-    running = _running(loaded) if loaded else ["The model is not loaded yet."]
+    running = _running(chat, loaded) if loaded else ["The model is not loaded yet."]
     ready = [f"{each.name:14} {each.told}" for each in availability(Gpu().reasons.get("gpu", ""))]
     return "\n".join([*running, "", "Can run here:", *ready])
 
 
-def _running(loaded: Loaded) -> list[str]:
+def _running(chat: Chat, loaded: Loaded) -> list[str]:
     spec, model = loaded.spec, loaded.model
     memory = ", ".join(f"{name} {figures.size(held)}" for name, held in loaded.memory.items())
     return [
         f"model     {one_line(model.name)} · {one_line(model.architecture)}"
         f" · {figures.count(model.parameters)} parameters · file {one_line(model.quantization)}",
-        f"engine    {_engine(spec)}",
+        f"engine    {spec.target} · {spec.dtype} · {spec.device} · {spec.threads} threads",
+        f"method    {_method(chat)}",
         f"context   {spec.context} of {model.context} trained positions",
         f"memory    {memory}",
         f"loaded in {figures.duration(loaded.load_ns / 1e9)}",
@@ -33,8 +33,14 @@ def _running(loaded: Loaded) -> list[str]:
     ]
 
 
-def _engine(spec: Spec) -> str:
-    return f"{spec.target} · {spec.drafter} · {spec.dtype} · {spec.device} · {spec.threads} threads"
+def _method(chat: Chat) -> str:
+    spec = chat.spec
+    told = [figures.method(spec, chat.sampling.num_beams)]
+    if spec.drafter in ("ngram", "chain"):
+        told += [f"{spec.ngram_storage} n {spec.ngram_n}", f"filler {spec.top_k_filler}"]
+    if spec.drafter in ("speculative", "chain"):
+        told.append(f"drafts by {one_line(spec.draft_model)}")
+    return " · ".join(told)
 
 
 def _ids(model: Model) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..engines.options import Spec
 from ..sessions.turns import TurnMetrics
 
 ABSENT = "–"
@@ -94,6 +95,16 @@ def fit(words: Sequence[str], width: int, between: str = " · ") -> str:
     if kept == 0 and words:
         return words[0][: max(width, 0)]
     return between.join(words[:kept])
+
+
+def method(spec: Spec, beams: int = 1) -> str:
+    """What decodes, in a few words."""
+    if beams > 1:
+        return f"beam {beams}"
+    if spec.drafter == "plain":
+        return "plain"
+    gamma = spec.gamma if spec.gamma_policy == "fixed" else spec.gamma_policy
+    return f"{spec.drafter} γ {gamma}"
 
 
 def turn_line(turn: TurnMetrics) -> str:

@@ -83,7 +83,7 @@ def bar(seen: View, width: int) -> list[str]:
     spec = seen.spec
     state = [
         *(["NOT SAVED"] if seen.unsaved else []),
-        f"{spec.target}·{spec.drafter}·{spec.dtype}·{_threads(spec, 'thr')}",
+        "·".join([spec.target, _method(seen), spec.dtype, _threads(spec, "thr")]),
         ", ".join(_picking(seen.sampling, "len")),
         *([f"next: {', '.join(seen.pending)}"] if seen.pending else []),
         f"CPU {_whole(sample.cpu_percent)}",
@@ -161,11 +161,10 @@ def _machine(seen: View) -> list[Row]:
 
 def _engine(seen: View, width: int) -> list[Row]:
     spec = seen.spec
-    drafter = spec.drafter if spec.drafter == "plain" else f"{spec.drafter} γ {spec.gamma}"
     return [
         Row("ENGINE", "NOT SAVED" if seen.unsaved else "", "title"),
         Row("", one_line(seen.model, width)),
-        Row("", f"{spec.target} · {drafter}"),
+        Row("", f"{spec.target} · {_method(seen)}"),
         Row("", figures.fit([spec.dtype, spec.device, _threads(spec)], width)),
     ]
 
@@ -182,8 +181,14 @@ def _picking(sampling: Sampling, length: str = "length") -> list[str]:
         words += [f"k {sampling.top_k}"] if sampling.top_k else []
         words += [f"p {sampling.top_p:g}"] if sampling.top_p < 1 else []
         words += [f"min_p {sampling.min_p:g}"] if sampling.min_p else []
+        penalty = sampling.repetition_penalty
+        words += [f"rep {penalty:g}"] if penalty != 1 else []
         words += [f"seed {sampling.seed}"] if sampling.seed is not None else []
     return [*words, f"{length} {sampling.length}"]
+
+
+def _method(seen: View) -> str:
+    return figures.method(seen.spec, seen.sampling.num_beams)
 
 
 def _threads(spec: Spec, name: str = "threads") -> str:

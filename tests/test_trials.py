@@ -1,0 +1,134 @@
+"""/verify and /tune: the last message answered again, beside the conversation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from tokenhud.engines.events import EngineError, Progress, Step, Stop
+from tokenhud.engines.local import LocalEngine
+from tokenhud.engines.options import DRAFTERS, Sampling, Spec
+from tokenhud.sessions.chat import Chat, header
+from tokenhud.sessions.conversation import conversation
+from tokenhud.sessions.encoding import from_line, to_line
+from tokenhud.sessions.log import Log
+from tokenhud.sessions.records import Trial
+from tokenhud.sessions.summary import split_turns
+from tokenhud.sessions.trials import Attempt, CancelledError, attempt, last_sampling
+from tokenhud.sessions.turns import TurnMetrics
+from tokenhud.sessions.verify import NEAR, Verified, compare, verify
+
+from .tiny_engine import open_tiny
+
+SPEC = Spec(model="tiny", draft_model="twin")
+
+
+def chat_of(spec: Spec = SPEC, **sampling) -> Chat:
+    options = Sampling(**{"length": 20, **sampling})
+    log = Log.in_memory(header(spec, options))
+    return Chat(LocalEngine(open_tiny, clock=count().__next__), log, spec, options)
+
+
+def asked(spec: Spec = SPEC, **sampling) -> Chat:
+    chat = chat_of(spec, **sampling)
+    list(chat.ask("hello"))
+    return chat
+
+
+def verdicts(chat: Chat) -> list[Verified]:
+    return [each for each in verify(chat) if isinstance(each, Verified)]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.3])
+def test_every_drafter_gives_the_same_text_also_with_a_seed_that_nobody_chose(temperature):
+    chat = asked(temperature=temperature)
+    found = verdicts(chat)
+    assert [(each.drafter, each.verdict) for each in found] == [
+        (name, "identical") for name in DRAFTERS[1:]
+    ]
+    answer = [e for e in split_turns(chat.log.records)[0].events if isinstance(e, Step)]
+    assert {each.tokens for each in found} == {sum(len(step.tokens) for step in answer)}
+    assert next(each for each in found if each.drafter == "speculative").drafted > 0
+
+
+def test_a_drafter_that_cannot_run_is_skipped_with_its_reason():
+    found = {each.drafter: each for each in verdicts(asked(Spec(model="tiny")))}
+    assert found["speculative"].verdict == "skipped"
+    assert "native" in found["speculative"].reason
+    assert found["suffix"].verdict == "identical"
+
+
+def test_trials_leave_the_conversation_and_the_turns_as_they_were():
+    chat = asked()
+    before = chat.exchanges[-1].answer, len(chat.exchanges), chat.spec
+    list(verify(chat))
+    assert (chat.exchanges[-1].answer, len(chat.exchanges), chat.spec) == before
+    turns = split_turns(chat.log.records)
+    assert len(turns) == 1
+    assert sum(isinstance(each, Stop) for each in turns[0].events) == 1
+    list(chat.ask("and then"))
+    again = conversation(chat.log.records, chat.spec, chat.sampling)
+    assert [each.answer for each in again.exchanges] == [each.answer for each in chat.exchanges]
+    assert sum(isinstance(each, Trial) for each in chat.log.records) == len(DRAFTERS)
+
+
+def test_a_trial_asks_what_was_asked_not_what_came_of_it():
+    chat = asked()
+    first = chat.exchanges[-1].answer
+    trial = attempt(chat, "verify", SPEC, last_sampling(chat))
+    assert "".join(piece for step in trial.steps for piece in step.pieces) == first.rstrip(".")
+
+
+def test_a_cancelled_trial_stops_all_and_the_chat_goes_on():
+    chat = asked()
+    with pytest.raises(CancelledError):
+        for each in verify(chat):
+            if isinstance(each, Progress) and each.done == 2:
+                chat.engine.stream = _cancelled(chat)
+    del chat.engine.stream
+    assert not chat.busy
+    list(chat.ask("next"))
+    assert chat.exchanges[-1].reason in ("stop", "length")
+
+
+def _cancelled(chat: Chat):
+    def stream(request):
+        events = LocalEngine.stream(chat.engine, request)
+        chat.cancel()
+        return events
+
+    return stream
+
+
+def test_nothing_sent_nothing_tried():
+    with pytest.raises(EngineError, match="Nothing was sent"):
+        list(verify(chat_of()))
+
+
+def test_a_trial_is_a_line_of_the_log():
+    trial = Trial("verify", 3)
+    assert from_line(to_line(trial, 4)) == trial
+
+
+def answered(tokens: tuple[int, ...], *margins: float) -> Attempt:
+    steps = (Step(tokens, ("",) * len(tokens), 4, 2, 1),)
+    metrics = TurnMetrics(drafted=4, accepted=2)
+    return Attempt(SPEC, tokens, margins or (1.0,) * len(tokens), steps, metrics)
+
+
+def test_verdicts():
+    plain = answered((1, 2, 3), 1.0, 0.004, 1.0)
+    assert compare("x", plain, plain) == Verified("x", "identical", 3, 4, 2)
+    near = compare("x", plain, answered((1, 9, 3), 1.0, 0.002, 1.0))
+    assert (near.verdict, near.position, near.margin) == ("near-tie", 1, 0.004)
+    far = compare("x", plain, answered((1, 9, 3), 1.0, 0.5, 1.0))
+    assert (far.verdict, far.position, far.margin) == ("different", 1, 0.5)
+    assert compare("x", plain, answered((1, 2))).verdict == "different"
+
+
+def test_near_follows_the_dtype():
+    wide = replace(SPEC, dtype="bfloat16")
+    one, other = (replace(answered((t,), NEAR["bfloat16"] / 2), spec=wide) for t in (1, 2))
+    assert compare("x", one, other).verdict == "near-tie"
