@@ -38,7 +38,7 @@ class Branching(Protocol):
     """A target that evaluates several continuations of one text in one pass."""
 
     def branches(self, prefix: Sequence[int], tails: Sequence[Sequence[int]]) -> Logits:
-        """Logits [tails, vocab] after `prefix` and each of `tails`, none of them empty."""
+        """Logits [tails, vocab] after `prefix` and each of `tails`, one at least and none empty."""
         ...
 
 

@@ -46,8 +46,8 @@ class NativeTarget:
 
     @torch.inference_mode()
     def branches(self, prefix: Sequence[int], tails: Sequence[Sequence[int]]) -> Logits:
-        """Logits [tails, vocab] after `prefix` and each of `tails`, none of them empty, in one
-        pass over what the tails of the last call lack. The next `logits` takes their slots back."""
+        """Logits [tails, vocab] after `prefix` and each of `tails`, one at least and none empty, in
+        one pass over what those of the last call lack. The next `logits` takes their slots back."""
         tree = self._tree(prefix)
         nodes, ends = tree.grow(tails)
         places = self._cache.branching(len(prefix), nodes)
