@@ -58,7 +58,7 @@ def beam_search(
     those that have ended. No two are ever alike, since each continues another beam or token.
     """
     beams = [Hypothesis((), 0.0, 0.0, done=False)]
-    settled, over = 0, False
+    settled, over = 0, room < 1
     while not over:
         began = clock()
         width = sampling.beam_top_k if beams[0].tokens else sampling.num_beams

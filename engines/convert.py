@@ -97,8 +97,7 @@ def _write_model(file: GGUFFile, folder: Path) -> Generator[Progress, None, None
 
 
 def _write_foreign(file: GGUFFile, folder: Path) -> Generator[Progress, None, None]:
-    size = 4 * gguf_transformers.elements(file)
-    require_space(folder.parent, size + MARGIN, "Converting the model")
+    require_space(folder.parent, gguf_transformers.size(file) + MARGIN, "Converting the model")
     yield from gguf_transformers.write(file, folder)
 
 

@@ -69,7 +69,7 @@ class Drafting:
     """A drafter as opened for a spec."""
 
     drafter: Drafter
-    spec: Spec  # with every "auto" of the drafter resolved
+    layers: int | None = None  # of an early exit
     model: str = ""  # the draft model that it uses, where that has weights of its own
 
 
@@ -84,22 +84,23 @@ def open_drafter(spec: Spec, target: Opened, opener: Opener) -> Generator[Progre
     if spec.drafter != "plain" and target.target.no_rollback:
         raise EngineError(target.target.no_rollback, "Use /autoregressive with this model.")
     if spec.drafter not in ("speculative", "chain"):
-        return Drafting(_simple(spec), spec)
+        return Drafting(_simple(spec))
     if spec.draft_model == SELF:
-        exit_early = _early_exit(spec, target.target)
-        model: Held = exit_early
-        spec = replace(spec, draft_layers=exit_early.layers)
-    else:
-        model = yield from _draft_model(spec, target, opener)
-    draft = DraftModel(model, target.target.vocabulary)
-    used = "" if spec.draft_model == SELF else spec.draft_model
-    return Drafting(Chain(_ngram(spec), draft) if spec.drafter == "chain" else draft, spec, used)
+        early_exit = _early_exit(spec, target.target)
+        return Drafting(_guessing(spec, target, early_exit), layers=early_exit.layers)
+    model = yield from _draft_model(spec, target, opener)
+    return Drafting(_guessing(spec, target, model), model=spec.draft_model)
 
 
 def open_gamma(spec: Spec) -> Gamma:
     if spec.gamma_policy == "auto":
         return Auto()
     return Heuristic(spec.gamma) if spec.gamma_policy == "heuristic" else Fixed(spec.gamma)
+
+
+def _guessing(spec: Spec, target: Opened, model: Held) -> Drafter:
+    draft = DraftModel(model, target.target.vocabulary)
+    return Chain(_ngram(spec), draft) if spec.drafter == "chain" else draft
 
 
 def _simple(spec: Spec) -> Drafter:

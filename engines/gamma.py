@@ -13,19 +13,19 @@ from .loop import Block
 MOST = 16  # tokens of a draft
 
 WRONG, RIGHT = -4, 6  # the longest streaks told apart: 8 drafts or more, 32 tokens or more
-MEMORY = 16.0  # guesses by which older ones are forgotten
-DOUBT = 2.0  # guesses that what is known of the next shorter streak counts for
+MEMORY = 24.0  # guesses by which older ones are forgotten
+DOUBT = 6.0  # guesses that what is known of the next shorter streak counts for
 
 PLAINS = 3  # plain passes before the first draft
 RECENT = 5  # values of a median
 FRESH = 8  # passes for which the cost of a plain one holds
-SLOPE = 0.06  # of the cost of a pass by drafted token, before any is measured
 SETTLED = 50.0  # passes by which older ones are forgotten
-NEARNESS = (1.0, 0.3, 0.1, 0.03)  # what a pass tells of those that draft 0, 1, 2, more tokens else
+TRUST = 4.0  # passes that the line through all lengths counts for at each of them
+PRIOR = ((0, 1.0, 8.0), (16, 1.8, 0.25))  # drafted, time, and how many passes that counts for
 
 PROBES = 0.02  # share of the time that trying drafts may lose where plain decoding is faster ...
-LOOKS = 0.007  # ... and plain passes where drafts are
-CREDIT = 2.0  # plain passes that may be lost at once
+LOOKS = 0.005  # ... and plain passes where drafts are
+CREDIT = 1.0  # plain passes that may be lost at once
 
 
 def speedup(
@@ -177,14 +177,15 @@ class Costs:
     """`v` is the time of a pass by drafted tokens and `c` the drafter's for one, in plain passes.
 
     Both are learned from steps soon after a plain one, so that a machine that slows down changes
-    neither; and no pass counts for more than double, since some take ten times as long."""
+    neither; and none counts for more than double, since some take ten times as long."""
 
     def __init__(self, most: int) -> None:
-        self.v = [1.0 + SLOPE * k for k in range(most + 1)]
         self.age = 0  # passes since a plain one
-        self._weight = [1.0] * (most + 1)
+        self._mean = [1.0] * (most + 1)
+        self._weight = [0.0] * (most + 1)
         self._plain: deque[float] = deque(maxlen=RECENT)
         self._c: deque[float] = deque(maxlen=RECENT)
+        self.v = self._estimate()
 
     @property
     def known(self) -> bool:
@@ -212,11 +213,26 @@ class Costs:
 
     def _learn(self, drafted: int, time: float) -> None:
         k = self._within(drafted)
-        surprise = min(time, 2.0 * self.v[k]) - self.v[k]
-        for other in range(1, len(self.v)):
-            near = NEARNESS[min(abs(other - k), len(NEARNESS) - 1)]
-            self._weight[other] = min(self._weight[other] + near, SETTLED)
-            self.v[other] += surprise * near / self._weight[other]
+        self._weight[k] = min(self._weight[k] + 1.0, SETTLED)
+        self._mean[k] += (min(time, 2.0 * self.v[k]) - self._mean[k]) / self._weight[k]
+        self.v = self._estimate()
+
+    def _estimate(self) -> list[float]:
+        """A length that was not met often leans on the line through all."""
+        start, slope = self._line()
+        line = (start + slope * k for k in range(1, len(self._mean)))
+        known = zip(line, self._mean[1:], self._weight[1:], strict=True)
+        return [1.0, *((near * TRUST + mean * n) / (TRUST + n) for near, mean, n in known)]
+
+    def _line(self) -> tuple[float, float]:
+        """By least squares; before anything is measured, through PRIOR."""
+        points = [*PRIOR, *zip(range(len(self._mean)), self._mean, self._weight, strict=True)]
+        n = sum(w for _, _, w in points)
+        x = sum(w * k for k, _, w in points) / n
+        y = sum(w * v for _, v, w in points) / n
+        spread = sum(w * (k - x) ** 2 for k, _, w in points)
+        slope = sum(w * (k - x) * (v - y) for k, v, w in points) / spread
+        return y - slope * x, slope
 
     def _within(self, drafted: int) -> int:
         return min(drafted, len(self.v) - 1)

@@ -11,6 +11,7 @@ import torch
 
 from .events import EngineError
 from .hf_forward import Forward, Keeps, held_bytes
+from .hf_library import first_line
 from .hf_loading import Checkpoint
 from .pick import Logits
 from .prefix import require_room, shared
@@ -107,7 +108,7 @@ def open_hf(
         raise checkpoint.too_large(device) from error
     except RuntimeError as error:  # what torch raises where an operation lacks a number format
         raise EngineError(
-            f"{folder.name} cannot run in {dtype} on {device}: {str(error).splitlines()[0]}",
+            f"{folder.name} cannot run in {dtype} on {device}: {first_line(error)}.",
             "Try another /dtype, such as float32.",
         ) from error
     return HfTarget(forward, keeps, checkpoint.vocabulary, positions)

@@ -119,7 +119,7 @@ class Forward:
             if kind is Keeps.ROLLBACK:
                 self(ids[:SEEN], SEEN, 0, cache)
                 cache.crop(-SEEN)
-            cuts = [*range(SEEN, TRIED, 1 if kind is Keeps.STEPS else 2), TRIED]
+            cuts = [*range(SEEN, TRIED, 1 if kind is Keeps.STEPS else 4), TRIED]
             rows = [self(ids[a:b], a, b - a, cache) for a, b in pairwise(cuts)]
         except torch.OutOfMemoryError:
             raise

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from types import ModuleType
+from typing import Any
 
 from .events import EngineError
 
@@ -47,6 +48,16 @@ def silence() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first sentence of what a library says, for a sentence of ours to end with."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300].rstrip(".: ")
+    """The first line of what a library says, for a sentence of ours to end with."""
+    lines = str(error).strip().splitlines() or [""]
+    kind = f"{type(error).__name__} " if isinstance(error, LookupError) or not lines[0] else ""
+    return (kind + lines[0][:300].rstrip(".: ")).strip()
+
+
+def unfilled(info: dict[str, Any]) -> str:
+    """What a loading left at random values; the library itself goes on with them."""
+    missing = sorted(info["missing_keys"])
+    other = sorted(each[0] for each in info["mismatched_keys"])
+    if missing:
+        return f"lacks the weights {missing[0]}"
+    return f"has weights of another shape than its config says: {other[0]}" if other else ""

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from . import cgroup
 from .events import EngineError
-from .hf_library import first_line, library, silence
+from .hf_library import first_line, library, silence, unfilled
 
 DEFAULT_CONTEXT = 8192
 ROTARY = ("rope_parameters", "rope_theta", "rope_scaling")  # in a config: positions may go on
@@ -56,6 +56,7 @@ class Checkpoint:
                     local_files_only=True,
                     trust_remote_code=False,
                     use_safetensors=True,
+                    ignore_mismatched_sizes=True,
                     output_loading_info=True,
                     **({"device_map": device} if self._quantised else {}),
                 )
@@ -64,11 +65,8 @@ class Checkpoint:
             raise
         except Exception as error:  # of any library that a kind of checkpoint may need
             raise self._unusable(error) from error
-        absent = sorted({*info["missing_keys"], *map(str, info["mismatched_keys"])})
-        if absent:
-            raise EngineError(
-                f"{self.folder} lacks the weights {absent[0]}.", "Download the model again."
-            )
+        if wrong := unfilled(info):
+            raise EngineError(f"{self.folder} {wrong}.", "Download the model again.")
         return placed.eval()
 
     def too_large(self, device: str) -> EngineError:

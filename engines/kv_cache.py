@@ -30,19 +30,32 @@ class KvCache:
         self._touched = 0  # slots ever written
 
     def held(self, tokens: Sequence[int], layers: int) -> int:
-        """How many leading `tokens` the first `layers` layers hold."""
-        return shared(self._tokens[: self._filled[layers - 1]], tokens)
+        """How many leading `tokens` the first `layers` layers hold, be it as a branch."""
+        same = shared(self._tokens[: self._filled[layers - 1]], tokens)
+        if self.tree and layers <= self.tree.layers and same == len(self.tree.prefix):
+            same += len(self.tree.path(tokens[same:]))
+        return same
 
-    def crop(self, length: int) -> None:
-        """Forgets what stands after the first `length` tokens, before it is written over."""
-        self.tree = None
-        self._filled = [min(filled, length) for filled in self._filled]
-        del self._tokens[length:]
+    def crop(self, tokens: Sequence[int]) -> None:
+        """Forgets all but `tokens`, which are held, before it is written over."""
+        tree, self.tree = self.tree, None
+        if tree and len(tokens) > len(tree.prefix):
+            self._straighten(tree, tokens)
+        self._filled = [min(filled, len(tokens)) for filled in self._filled]
+        del self._tokens[len(tokens) :]
 
     def extend(self, tokens: Sequence[int], layers: int) -> None:
         """The first `layers` layers hold all `tokens` now, which begin with those held."""
         self._tokens += tokens[len(self._tokens) :]
         self._filled[:layers] = [len(tokens)] * layers
+
+    def _straighten(self, tree: Tree, tokens: Sequence[int]) -> None:
+        """Moves a branch to the slots where a text would have it."""
+        start = len(tree.prefix)
+        path = torch.tensor(tree.path(tokens[start:]), device=self.values.device)
+        for layer in self.values[: tree.layers]:
+            layer[:, :, start : len(tokens)] = layer[:, :, path]
+        self.extend(tokens, tree.layers)
 
     def nbytes(self, layers: int) -> int:
         """Bytes of the first `layers` layers; on a CPU only what has been written."""

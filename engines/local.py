@@ -144,7 +144,8 @@ class LocalEngine:
         return None
 
     def _stream(self, request: Request, accepted: int) -> Iterator[Event]:
-        ready = yield from self._ready(_decided(request))
+        asked = _decided(request)
+        ready = yield from self._ready(asked)
         if ready is None:
             return
         parts, drafting = ready
@@ -153,11 +154,11 @@ class LocalEngine:
         if room < request.sampling.length:
             notes = [*notes, f"The context leaves room for {room} tokens of answer."]
         sampling = _seeded(request.sampling)
-        spec = _effective(drafting.spec, parts.spec)
+        spec = _effective(asked, parts.spec, drafting)
         cached = parts.target.cached(prompt)
         cold, self._cold = self._cold, False
         yield Start(accepted, tuple(prompt), cached, cold, spec, sampling, tuple(notes))
-        asked = Answering(
+        answering = Answering(
             target=parts.target,
             text=parts.text,
             drafter=drafting.drafter,
@@ -168,7 +169,7 @@ class LocalEngine:
             chunk=CHUNK[parts.spec.device],
             margins=request.margins,
         )
-        for event in answer(asked, self._clock, self._cancelled.is_set):
+        for event in answer(answering, self._clock, self._cancelled.is_set):
             yield replace(event, memory=self._memory()) if isinstance(event, Stop) else event
 
     def _memory(self) -> dict[str, int]:
@@ -185,9 +186,11 @@ def _decided(request: Request) -> Spec:
     return replace(request.spec, drafter="plain") if searching else request.spec
 
 
-def _effective(asked: Spec, opened: Spec) -> Spec:
-    """What is asked for, with the values that the opening found for the fields it decides."""
+def _effective(asked: Spec, opened: Spec, drafting: Drafting) -> Spec:
+    """What is asked for, with the values of the fields that the opening decided."""
     decided = {name: getattr(opened, name) for name in WEIGHTS}
+    if drafting.layers is not None:
+        decided["draft_layers"] = drafting.layers
     return replace(asked, **decided)
 
 

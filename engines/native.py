@@ -38,7 +38,7 @@ class NativeTarget:
     def logits(self, tokens: Sequence[int], last: int) -> Logits:
         require_room(tokens, last, self.context)
         start = min(self._cache.held(tokens, self.layers), len(tokens) - last)
-        self._cache.crop(start)  # stays true if the pass below is interrupted
+        self._cache.crop(tokens[:start])  # stays true if the pass below is interrupted
         places = self._cache.row(start, len(tokens))
         rows = self._feed(tokens[start:], places, slice(len(tokens) - start - last, None))
         self._cache.extend(tokens, self.layers)
@@ -47,7 +47,8 @@ class NativeTarget:
     @torch.inference_mode()
     def branches(self, prefix: Sequence[int], tails: Sequence[Sequence[int]]) -> Logits:
         """Logits [tails, vocab] after `prefix` and each of `tails`, one at least and none empty, in
-        one pass over what those of the last call lack. The next `logits` takes their slots back."""
+        one pass over what those of the last call lack. The next `logits` keeps the one that it
+        goes on with, if any."""
         tree = self._tree(prefix)
         nodes, ends = tree.grow(tails)
         places = self._cache.branching(len(prefix), nodes)

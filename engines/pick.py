@@ -29,10 +29,10 @@ def pick(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> int:
     """
     kept, worth = _choices(logits, sampling, tokens)
     if sampling.temperature == 0 or len(worth) == 1:
-        won = np.argmax(worth)
+        won = int(np.argmax(worth))
     else:
         won = _winner(worth, _noise(kept, len(logits), sampling, len(tokens)), sampling.temperature)
-    return int(won if kept is None else kept[won])
+    return won if kept is None else int(kept[won])
 
 
 def margin(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> float:
@@ -98,15 +98,20 @@ def _top_p(logits: Logits, share: float) -> Ids:
     """The likeliest that together reach `share`, with the one that crosses it (Holtzman et al.
     2020)."""
     top = float(logits.max())
-    weights = logits.astype(np.float64)
-    weights -= top
-    mass = float(np.exp(weights, out=weights).sum())
+    mass = float(_weights(logits, top).sum())
     # All that are lighter than this weigh half of what may be left out, so few need sorting.
     light = top + math.log((1 - share) / 2 * mass / len(logits))
     heavy = np.sort(logits[np.flatnonzero(logits > light)])[::-1]
-    reached = np.cumsum(np.exp(heavy.astype(np.float64) - top))
+    reached = np.cumsum(_weights(heavy, top))
     crossing = min(int(np.searchsorted(reached, share * mass)), len(heavy) - 1)
     return _highest(logits, heavy[crossing], crossing + 1)
+
+
+def _weights(logits: Logits, top: float) -> NDArray[np.float64]:
+    """In place, since fresh memory costs more than the arithmetic."""
+    weights = logits.astype(np.float64)
+    weights -= top
+    return np.exp(weights, out=weights)
 
 
 def _min_p(logits: Logits, share: float) -> Ids:
@@ -137,8 +142,8 @@ def _noise(kept: Ids | None, vocabulary: int, sampling: Sampling, position: int)
 def _winner(worth: Logits, noise: Noise, temperature: float) -> int:
     """The first to arrive, looked for only among those who can be.
 
-    The likeliest and the one of least noise are there `by` some time. Who is earlier must have
-    less noise than that, and be likely enough to make it even with the least.
+    The likeliest and the one of least noise tell `by` when somebody is there. Who is earlier has
+    less noise than that, and is likely enough to be so at least with the least noise of all.
     """
     best, least = int(np.argmax(worth)), int(np.argmin(noise))
     top, low = float(worth[best]), math.log(noise[least])
@@ -148,7 +153,9 @@ def _winner(worth: Logits, noise: Noise, temperature: float) -> int:
 
 
 def _log_times(worth: Logits, noise: Noise, temperature: float) -> NDArray[np.float64]:
-    """When each arrives, up to a factor that all share."""
-    behind = worth.max() - worth.astype(np.float64)
+    """log of when each arrives, up to a term that all share."""
+    behind: NDArray[np.float64] = worth.max() - worth.astype(np.float64)
     with np.errstate(over="ignore"):  # of a temperature of next to nothing
-        return behind / temperature + np.log(noise)
+        behind /= temperature
+    behind += np.log(noise)
+    return behind

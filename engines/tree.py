@@ -29,7 +29,7 @@ class Tree:
     def grow(self, tails: Sequence[Sequence[int]]) -> tuple[list[Node], list[int]]:
         """Becomes the branches `tails`. Returns what must be evaluated for them, which is all that
         is new and the last token of each, and where among that each tail ends."""
-        paths = [self._path(tail) for tail in tails]
+        paths = [self.path(tail) for tail in tails]
         self._slots = {
             (parent, token): slot
             for tail, path in zip(tails, paths, strict=True)
@@ -44,7 +44,7 @@ class Tree:
         places = {slot: place for place, slot in enumerate(nodes)}
         return list(nodes.values()), [places[path[-1]] for path in paths]
 
-    def _path(self, tail: Sequence[int]) -> list[int]:
+    def path(self, tail: Sequence[int]) -> list[int]:
         """The slots of as much of `tail` as is there."""
         path: list[int] = []
         for token in tail:

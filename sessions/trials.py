@@ -15,7 +15,7 @@ from .turns import TurnMetrics
 class Attempt:
     """One trial that came to its end."""
 
-    spec: Spec  # as used
+    start: Start
     tokens: tuple[int, ...]
     margins: tuple[float, ...]
     steps: tuple[Step, ...]
@@ -37,9 +37,9 @@ def attempt(
     if stop.reason == "error":
         raise EngineError(stop.what, stop.remedy)
     steps = tuple(each for each in events if isinstance(each, Step))
-    used = next(each.spec for each in events if isinstance(each, Start))
+    start = next(each for each in events if isinstance(each, Start))
     return Attempt(
-        used,
+        start,
         tuple(token for step in steps for token in step.tokens),
         tuple(lead for step in steps for lead in step.margins),
         steps,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..engines.events import EngineError, Progress
+from ..engines.events import EngineError, Progress, Start, Step
 from .chat import Chat
+from .costs import costs
+from .summary import session_metrics
 from .trials import Attempt, attempt, last_sampling
 
 GAMMAS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -41,3 +43,23 @@ def tune(chat: Chat, gammas: Sequence[int] = GAMMAS) -> Generator[Progress, None
         runs[n].append(attempt(chat, "tune", specs[n], sampling))
     del runs[0][0]  # the warm-up
     return [_point(n, runs[n], runs[0]) for n in gammas]
+
+
+def _point(gamma: int, runs: Sequence[Attempt], plain: Sequence[Attempt]) -> Point:
+    whole = session_metrics(each.metrics for each in runs)
+    base = session_metrics(each.metrics for each in plain).decode_rate
+    plain_ns = costs(_events(plain)).plain_ns
+    return Point(
+        gamma,
+        whole.acceptance,
+        whole.mean_accepted_length,
+        costs(_events(runs), plain_ns).predicted,
+        whole.decode_rate / base if whole.decode_rate and base else None,
+        whole.decode_rate,
+    )
+
+
+def _events(runs: Sequence[Attempt]) -> Iterator[Start | Step]:
+    for each in runs:
+        yield each.start
+        yield from each.steps

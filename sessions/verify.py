@@ -61,7 +61,7 @@ def compare(name: str, plain: Attempt, drafted: Attempt) -> Verified:
         whole = len(plain.tokens) == len(drafted.tokens)
         return Verified(name, "identical" if whole else "different", len(drafted.tokens), *counts)
     lead = max(plain.margins[place], drafted.margins[place])
-    near = lead <= NEAR[drafted.spec.dtype]
+    near = lead <= NEAR[drafted.start.spec.dtype]
     return Verified(
         name, "near-tie" if near else "different", len(drafted.tokens), *counts, place, lead
     )

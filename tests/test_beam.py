@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.test_early_exit import Layered
 from tests.test_native import VOCAB, Peer, near, words
 from tokenhud.engines.beam import Beam, beam_search, likeliest, log_softmax
 from tokenhud.engines.drafters import Plain
@@ -35,7 +36,8 @@ class Branched(TinyTarget):
     ) -> NDArray[np.float64]:
         self.passes += 1
         self.asked.append([tuple(tail) for tail in tails])
-        return np.array([self.row([*prefix, *tail]) for tail in tails])
+        rows: NDArray[np.float64] = np.array([self.row([*prefix, *tail]) for tail in tails])
+        return rows
 
 
 class Scripted(TinyTarget):
@@ -47,7 +49,8 @@ class Scripted(TinyTarget):
 
     def row(self, tokens: Sequence[int]) -> NDArray[np.float64]:
         with np.errstate(divide="ignore"):
-            return np.log(np.array(self.table[tuple(tokens[len(PROMPT) :])]))
+            row: NDArray[np.float64] = np.log(self.table[tuple(tokens[len(PROMPT) :])])
+        return row
 
 
 def search(
@@ -66,7 +69,7 @@ def rank(target: TinyTarget, tokens: Sequence[int], sampling: Sampling) -> float
         row = target.row([*PROMPT, *tokens[:place]])
         score += float(row[token]) - math.log(sum(math.exp(each) for each in row))
     least = sampling.beam_min_length
-    return score / ((least + len(tokens)) / (least + 1)) ** sampling.beam_alpha
+    return score / math.pow((least + len(tokens)) / (least + 1), sampling.beam_alpha)
 
 
 penalties = st.tuples(st.sampled_from([0.0, 1.0, 5.0]), st.sampled_from([0.0, 0.6, 1.2, 4.0]))
@@ -178,6 +181,12 @@ def test_a_target_without_branches_gives_the_same_beams(key, beams):
     assert [beam[:2] for beam in one_by_one] == [beam[:2] for beam in at_once]
 
 
+def test_without_room_nothing_is_said():
+    target = Branched()
+    assert search(target, Sampling(num_beams=2), room=0) == []
+    assert target.passes == 0
+
+
 def test_other_options_of_sampling_change_nothing():
     plain = Sampling(num_beams=3)
     other = Sampling(
@@ -238,17 +247,17 @@ def test_probabilities_are_kept_in_full_precision():
 
 
 @pytest.fixture(scope="module")
-def peer(tmp_path_factory: pytest.TempPathFactory) -> Peer:
-    return Peer("llama deep", tmp_path_factory.mktemp("deep"))
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Layered:
+    return Layered("llama deep", tmp_path_factory.mktemp("deep"))
 
 
 def branch_truth(peer: Peer, prefix: Sequence[int], tails: Sequence[Sequence[int]]):
     return np.array([peer.logits([*prefix, *tail])[-1] for tail in tails])
 
 
-tokens = st.lists(st.integers(0, 3), min_size=1, max_size=3)  # few, so that branches meet
-growth = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), tokens), min_size=1, max_size=5)
-detour = st.tuples(st.integers(1, 4), st.integers(0, 14), tokens, st.integers(0, 2))
+TOKENS = st.lists(st.integers(0, 3), min_size=1, max_size=3)  # few, so that branches meet
+growth = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), TOKENS), min_size=1, max_size=5)
+detour = st.tuples(st.integers(1, 4), st.integers(0, 14), TOKENS, st.integers(1, 3))
 
 
 @settings(max_examples=50, deadline=None)
@@ -264,11 +273,9 @@ def test_branches_that_grow_die_and_meet_give_the_logits_of_each_alone(peer, ste
         if other:  # another text, of any of the layers, takes the slots
             layers, keep, new, last = other
             text = [*prefix, *tails[0]][:keep] + new
+            last = min(last, len(text))
             most = max(most, len(text))
-            rows = depths[layers - 1].logits(text, last)
-            if layers == 4 and last:
-                last = min(last, len(text))
-                near(rows, peer.logits(text)[-last:], 1e-9)
+            near(depths[layers - 1].logits(text, last), peer.first(layers, text)[-last:], 1e-9)
             prefix = text if keep > 9 else prefix
     a_slot = 4 * 2 * 2 * 16 * 8  # layers, keys and values, heads, head_dim, bytes
     assert target.memory()["kv_cache"] <= most * a_slot
@@ -279,8 +286,34 @@ def test_branches_share_slots_and_leave_the_prefix(peer):
     target, prefix = peer.open(), words(10)
     tails = [[1, 2, 3], [1, 2, 4], [1, 2, 3]]
     near(target.branches(prefix, tails), branch_truth(peer, prefix, tails), 1e-9)
-    assert target.cached([*prefix, 1, 2]) == 10
+    assert target.cached([*prefix, 1, 2, 4, 5]) == 13
+    assert target.cached([*prefix, 2, 1]) == 10
     assert target.memory()["kv_cache"] == 14 * 4 * 2 * 2 * 16 * 8
+
+
+def test_a_text_that_goes_on_with_a_branch_keeps_it(peer):
+    target, prefix = peer.open(), words(10)
+    early, deep = target.early_exit(1), target.early_exit(3)
+    target.logits(prefix, 0)
+    deep.branches(prefix, [[1, 2, 3, 4], [2, 6, 7, 8], [1, 2, 5]])
+    text = [*prefix, 2, 6, 7, 9, 3]
+    assert (early.cached(text), deep.cached(text), target.cached(text)) == (13, 13, 10)
+    near(early.logits(text[:14], 1), peer.first(1, text)[13:14], 1e-9)
+    assert (early.cached(text), deep.cached(text), target.cached(text)) == (14, 13, 10)
+    near(deep.logits(text, 1), peer.first(3, text)[-1:], 1e-9)
+    near(target.logits(text, 1), peer.logits(text)[-1:], 1e-9)
+
+
+def test_a_branch_that_took_the_slots_of_dead_ones_is_kept_in_order(peer):
+    target, prefix = peer.open(), words(10)
+    target.branches(prefix, [[1, 2], [3, 4]])
+    target.branches(prefix, [[3, 4, 5, 6]])
+    assert target.memory()["kv_cache"] == 14 * 4 * 2 * 2 * 16 * 8
+    text = [*prefix, 3, 4, 5, 6, 7]
+    assert target.cached(text) == 14
+    target.logits(text, 1)
+    edited = [*text[:12], 9]  # attention asks for no order, but a crop does
+    near(target.logits(edited, 1), peer.logits(edited)[-1:], 1e-9)
 
 
 def test_branches_of_fewer_layers_are_their_own(peer):
@@ -289,7 +322,7 @@ def test_branches_of_fewer_layers_are_their_own(peer):
     lone = peer.open().early_exit(2)
     target.branches(prefix, [[1], [2]])
     near(early.branches(prefix, [[1, 3], [2, 3]]), lone.branches(prefix, [[1, 3], [2, 3]]), 1e-9)
-    tails = [[1, 4], [2, 5]]
+    tails = [[1, 3, 4], [2, 3, 5]]
     near(target.branches(prefix, tails), branch_truth(peer, prefix, tails), 1e-9)
 
 

@@ -198,6 +198,13 @@ def effective(events) -> Spec:
     return next(event.spec for event in events if isinstance(event, Start))
 
 
+def test_the_settings_told_are_those_of_this_answer_not_of_the_first():
+    engine = engine_of()
+    for gamma, policy in ((4, "auto"), (6, "fixed"), (2, "heuristic")):
+        events = ask(engine, drafter="suffix", gamma=gamma, gamma_policy=policy)
+        assert (effective(events).gamma, effective(events).gamma_policy) == (gamma, policy)
+
+
 def test_a_beam_search_uses_no_drafter():
     used: Callable[..., Spec] = lambda **spec: effective(  # noqa: E731
         ask(engine_of(), sampling=Sampling(length=4, num_beams=2), **spec)

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from tokenhud.engines.events import EngineError, Progress, Step, Stop
+from tokenhud.engines.events import EngineError, Progress, Start, Step, Stop
 from tokenhud.engines.local import LocalEngine
 from tokenhud.engines.options import DRAFTERS, Sampling, Spec
 from tokenhud.sessions.chat import Chat, header
@@ -17,6 +17,7 @@ from tokenhud.sessions.log import Log
 from tokenhud.sessions.records import Trial
 from tokenhud.sessions.summary import split_turns
 from tokenhud.sessions.trials import Attempt, CancelledError, attempt, last_sampling
+from tokenhud.sessions.tune import tune
 from tokenhud.sessions.turns import TurnMetrics
 from tokenhud.sessions.verify import NEAR, Verified, compare, verify
 
@@ -83,10 +84,12 @@ def test_a_trial_asks_what_was_asked_not_what_came_of_it():
 
 def test_a_cancelled_trial_stops_all_and_the_chat_goes_on():
     chat = asked()
+    steps = verify(chat)
+    while not isinstance(next(steps), Verified):
+        pass
+    chat.engine.stream = _cancelled(chat)
     with pytest.raises(CancelledError):
-        for each in verify(chat):
-            if isinstance(each, Progress) and each.done == 2:
-                chat.engine.stream = _cancelled(chat)
+        list(steps)
     del chat.engine.stream
     assert not chat.busy
     list(chat.ask("next"))
@@ -112,10 +115,13 @@ def test_a_trial_is_a_line_of_the_log():
     assert from_line(to_line(trial, 4)) == trial
 
 
+START = Start(0, (1,), 0, False, SPEC, Sampling())
+
+
 def answered(tokens: tuple[int, ...], *margins: float) -> Attempt:
     steps = (Step(tokens, ("",) * len(tokens), 4, 2, 1),)
     metrics = TurnMetrics(drafted=4, accepted=2)
-    return Attempt(SPEC, tokens, margins or (1.0,) * len(tokens), steps, metrics)
+    return Attempt(START, tokens, margins or (1.0,) * len(tokens), steps, metrics)
 
 
 def test_verdicts():
@@ -130,5 +136,31 @@ def test_verdicts():
 
 def test_near_follows_the_dtype():
     wide = replace(SPEC, dtype="bfloat16")
-    one, other = (replace(answered((t,), NEAR["bfloat16"] / 2), spec=wide) for t in (1, 2))
+    one, other = (
+        replace(answered((t,), NEAR["bfloat16"] / 2), start=replace(START, spec=wide))
+        for t in (1, 2)
+    )
     assert compare("x", one, other).verdict == "near-tie"
+
+
+def test_tuning_tells_every_gamma_and_leaves_the_chat_alone():
+    chat = asked(replace(SPEC, drafter="speculative"))
+    steps = tune(chat, (1, 3))
+    while True:
+        try:
+            assert isinstance(next(steps), Progress)
+        except StopIteration as done:
+            points = done.value
+            break
+    assert [each.gamma for each in points] == [1, 3]
+    for each in points:
+        assert each.acceptance is not None
+        assert each.acceptance > 0.5
+        assert None not in (each.predicted, each.measured, each.decode_rate)
+    assert points[1].mean_accepted_length > points[0].mean_accepted_length > 1
+    assert len(split_turns(chat.log.records)) == 1
+
+
+def test_plain_decoding_has_nothing_to_tune():
+    with pytest.raises(EngineError, match="Plain decoding drafts nothing"):
+        next(tune(asked()))

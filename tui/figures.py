@@ -88,6 +88,11 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return bars.rjust(max(width, 0))
 
 
+def bars(shares: Sequence[float]) -> str:
+    """One bar for each share of 1."""
+    return "".join(_BARS[min(int(each * len(_BARS)), len(_BARS) - 1)] for each in shares)
+
+
 def fit(words: Sequence[str], width: int, between: str = " · ") -> str:
     """As many leading `words` as fit in `width`; the first is cut when even that does not."""
     lengths = [len(between.join(words[:n])) for n in range(len(words) + 1)]
@@ -107,8 +112,8 @@ def method(spec: Spec, beams: int = 1) -> str:
     return f"{spec.drafter} γ {gamma}"
 
 
-def turn_line(turn: TurnMetrics) -> str:
-    """What an answer cost, in one line under it."""
+def turn_line(turn: TurnMetrics, speedup: float | None = None) -> str:
+    """What an answer cost, in one line under it; `speedup` is against plain decoding."""
     words = [
         f"{count(turn.tokens)} tok",
         f"{rate(turn.decode_rate)} tok/s",
@@ -117,6 +122,7 @@ def turn_line(turn: TurnMetrics) -> str:
     if turn.drafted:
         accepted = f"{turn.accepted}/{turn.drafted}"
         words.append(f"accepted {percent(turn.acceptance)} ({accepted})")
+        words += [f"{factor(speedup)}× plain"] if speedup else []
     words += [turn.reason] if turn.reason not in (None, "stop") else []
     words += ["cold"] if turn.cold else []
     return " · ".join(words)

@@ -11,7 +11,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from .panel import Row, View, bar, panel
+from .drafts import Row
+from .panel import View, bar, panel
 
 Shape = Literal["side", "bar", "hidden"]
 SIDE_FROM = 100  # columns of the window

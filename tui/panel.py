@@ -4,7 +4,6 @@ log gives a fixed picture."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from ..engines.events import Loaded, Prefill, Progress, Sample
 from ..engines.options import Sampling, Spec
@@ -12,15 +11,8 @@ from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.turns import TurnMetrics
 from . import figures
+from .drafts import Row, drafts, speedup
 from .readings import Readings
-
-
-class Row(NamedTuple):
-    """`label` stands left and `value` right; a row without a label is one text."""
-
-    label: str
-    value: str
-    style: str = ""  # "title", "main", "dim", "warn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,7 @@ def _model(loaded: Loaded | None, asked: Spec) -> str:
 
 def panel(seen: View, width: int, height: int) -> list[Row]:
     """The sections that fit, with the air between them only where there is room for all."""
-    parts = [_speed(seen, width), _drafts(seen, width), _context(seen, width)]
+    parts = [_speed(seen, width), drafts(seen.turn, seen.readings, width), _context(seen, width)]
     parts += [_machine(seen), _engine(seen, width), _sampling(seen, width)]
     air = sum(map(len, parts)) + len(parts) - 1 <= height
     rows = [row for part in parts for row in ([*part, Row("", "")] if air else part)]
@@ -76,6 +68,7 @@ def bar(seen: View, width: int) -> list[str]:
         f"avg {figures.rate(seen.readings.session_rate)}",
         f"TTFT {figures.elapsed(turn.ttft_ns)}",
         f"accepted {figures.percent(turn.acceptance)}",
+        *([speedup(seen.readings)] if turn.drafted else []),
         f"ctx {figures.gauge(figures.share(used, total), 6)}"
         f" {figures.of(figures.count(used), figures.count(total))}",
         f"prefill {figures.rate(turn.prefill_rate)}",
@@ -121,22 +114,6 @@ def _speed(seen: View, width: int) -> list[Row]:
 def _speed_now(seen: View) -> str:
     turn = seen.turn
     return figures.rate(turn.decode_rate if turn.stop else turn.live)
-
-
-def _drafts(seen: View, width: int) -> list[Row]:
-    turn = seen.turn
-    drafted = turn.drafted or None
-    per_pass = turn.mean_accepted_length
-    return [
-        Row("DRAFTS", "", "title"),
-        Row("accepted", figures.percent(turn.acceptance)),
-        Row("", figures.gauge(turn.acceptance, width), "dim"),
-        Row(
-            "kept / drafted",
-            figures.of(figures.count(drafted and turn.accepted), figures.count(drafted)),
-        ),
-        Row("tokens a pass", figures.ABSENT if per_pass is None else f"{per_pass:.2f}"),
-    ]
 
 
 def _context(seen: View, width: int) -> list[Row]:

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from ..engines.events import Loaded, Prefill, Progress, Sample, Start, Step, Stop
 from ..engines.options import Sampling, Spec, to_record
+from ..sessions.costs import Costs, Measured, SessionCosts, measured_speedup
 from ..sessions.metrics import Meter
 from ..sessions.records import Record, TrialGate, Turn
 from ..sessions.summary import session_metrics
@@ -22,6 +23,9 @@ class Readings:
         self.sample = Sample(0)
         self.meter = Meter()
         self.session_rate: float | None = None  # decode tokens/s over the measured turns
+        self.session_acceptance: float | None = None
+        self.measured = Measured()  # speed-up of the method that answered last
+        self._costs = SessionCosts()
         self._turns: list[TurnMetrics] = []
 
     @classmethod
@@ -73,8 +77,13 @@ class Readings:
         used = (self.spec(spec), self.sampling(sampling))
         return [*_differing(used[0], spec), *_differing(used[1], sampling)]
 
+    def costs(self) -> Costs:
+        """Of the drafter that answers or answered last."""
+        return self._costs.costs()
+
     def _follow(self, event: Start | Prefill | Step | Stop) -> None:
         self.meter.add(event)
+        self._costs.add(event)
         match event:
             case Start():
                 self.start = event
@@ -85,7 +94,10 @@ class Readings:
             case Stop():
                 self.prefill = self.progress = None
                 self._turns.append(self.meter.metrics())
-                self.session_rate = session_metrics(self._turns).decode_rate
+                whole = session_metrics(self._turns)
+                self.session_rate, self.session_acceptance = whole.decode_rate, whole.acceptance
+                if self.start:
+                    self.measured = measured_speedup(self._turns, self.start.spec)
 
 
 def _differing(used: Spec | Sampling, asked: Spec | Sampling) -> Iterator[str]:

@@ -134,7 +134,8 @@ class Scribe:
             answer.append(stop.tail)
             answer.finish()
             self._transcript.changed()
-            self._transcript.add(Note(figures.turn_line(self.readings.meter.metrics()), "dim"))
+            turn, gain = self.readings.meter.metrics(), self.readings.measured.speedup
+            self._transcript.add(Note(figures.turn_line(turn, gain), "dim"))
         elif stop.reason == "cancelled":
             self.say("Loading is cancelled; the next message starts it again.")
         if stop.reason == "error":
