@@ -16,7 +16,8 @@ class DraftModel:
     the same noise at the same places. Its cache follows the text as every target's does.
 
     The first token never waits for it, and while much of the text is new to it, it reads a part a
-    step and proposes nothing. Ids from `vocabulary` on, which the other model lacks, are cut off.
+    step and proposes nothing. Ids that one of the two lacks are cut off: those from `vocabulary`
+    on are never proposed, and a text that holds one the draft model lacks is none it can read.
     """
 
     def __init__(self, model: Held, vocabulary: int) -> None:
@@ -24,13 +25,15 @@ class DraftModel:
         self._vocabulary = vocabulary
         self._sampling = Sampling()
         self._start = 0
+        self._strange = False  # the text holds an id that the model lacks
 
     def begin(self, prompt: Sequence[int], sampling: Sampling) -> None:
         self._sampling = sampling
         self._start = len(prompt)
+        self._strange = max(prompt, default=0) >= self._model.vocabulary
 
     def propose(self, tokens: Sequence[int], k: int) -> list[int]:
-        if len(tokens) <= self._start or self._reads_on(tokens):
+        if len(tokens) <= self._start or self._strange or self._reads_on(tokens):
             return []
         text = list(tokens)
         for _ in range(min(k, self._model.context - len(tokens))):
@@ -38,8 +41,8 @@ class DraftModel:
             text.append(pick(row, self._sampling, text))
         return text[len(tokens) :]
 
-    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:
-        pass
+    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:  # noqa: ARG002
+        self._strange = self._strange or max(tokens[-fresh:]) >= self._model.vocabulary
 
     def memory(self) -> int:
         return 0  # the model's own memory is told by whoever holds it

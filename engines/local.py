@@ -64,12 +64,13 @@ class LocalEngine:
         self._cancelled.set()
 
     def close(self) -> None:
-        for each in (self._draft, self._parts):
-            if each:
-                each.target.close()
-        self._drafting, self._gammas = {}, {}
+        self._drafting, self._gammas = {}, {}  # first: an early exit holds the target's weights
+        held = (self._draft, self._parts)
         self._draft = self._parts = None
         self._asked = ()
+        for each in held:
+            if each:
+                each.target.close()
 
     def _reported(self, events: Iterator[Event]) -> Iterator[Event]:
         try:

@@ -53,6 +53,10 @@ class Block(NamedTuple):
 class Gamma(Protocol):
     """How many tokens to draft, step by step."""
 
+    def begin(self) -> None:
+        """An answer begins: its first pass reads the prompt too."""
+        ...
+
     def next(self) -> int:
         """At most how many to draft now; 0 is a plain step."""
         ...
@@ -65,6 +69,9 @@ class Fixed:
 
     def __init__(self, gamma: int) -> None:
         self._gamma = gamma
+
+    def begin(self) -> None:
+        pass
 
     def next(self) -> int:
         return self._gamma
@@ -99,6 +106,7 @@ def decode(
     the correction. So the text depends on target, prompt and sampling alone (exact for greedy and
     for sampling: every token is a fresh pick given its prefix), up to rounding between batch sizes.
     """
+    gamma.begin()
     tokens = list(prompt)
     end = len(prompt) + room
     while len(tokens) < end:

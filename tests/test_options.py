@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tokenhud.__main__ import _chosen, _parser
 from tokenhud.engines.options import (
     MAX_SEED,
     OptionError,
@@ -58,3 +59,10 @@ def test_an_unknown_option_is_refused_by_name():
 )
 def test_the_processor_is_named_by_what_is_on(options, name):
     assert Sampling(**options).processor == name
+
+
+def test_a_benchmark_has_a_length_of_its_own_and_the_chat_keeps_its_default():
+    parser = _parser()
+    assert _chosen(Sampling, parser.parse_args([])) == Sampling()
+    assert _chosen(Sampling, parser.parse_args(["ask", "x"])) == Sampling()
+    assert _chosen(Sampling, parser.parse_args(["bench", "peers"])).length == 128

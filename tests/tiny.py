@@ -17,6 +17,7 @@ class TinyTarget:
 
     def __init__(self, vocab: int = 11, order: int = 3, key: int = 0) -> None:
         self.vocab, self.order, self.key = vocab, order, key
+        self.vocabulary = vocab
         self.passes = 0
 
     def row(self, tokens: Sequence[int]) -> NDArray[np.float64]:

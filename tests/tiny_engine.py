@@ -59,7 +59,6 @@ class HeldTarget(TinyTarget):
 
     def __init__(self, vocab: int = 11) -> None:
         super().__init__(vocab)
-        self.vocabulary = vocab
         self.held: list[int] = []
         self.closed = False
 

@@ -35,14 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _options() -> _Parser:
+    """Afresh for each command with defaults of its own: parsers share what they inherit."""
     options = _Parser(add_help=False)
     _add_options(options, Spec, "what runs")
     _add_options(options, Sampling, "how it picks")
     options.add_argument(
         "--system", default=argparse.SUPPRESS, metavar="TEXT", help="the system text"
     )
+    return options
 
+
+def _parser() -> argparse.ArgumentParser:
+    options = _options()
     parser = _Parser(prog="tokenhud", description=__doc__, parents=[options])
     parser.add_argument("--version", action="version", version=f"tokenhud {__version__}")
     parser.add_argument("--plain", action="store_true", help="chat line by line, no full screen")
@@ -70,10 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     runs = _Parser(add_help=False)
     runs.add_argument("--runs", type=int, default=5, metavar="N")
     runs.add_argument("--json", action="store_true", help="print the raw samples, as JSON")
-    peers = kinds.add_parser("peers", parents=[options, runs], help="beside transformers")
+    peers = kinds.add_parser("peers", parents=[_options(), runs], help="beside transformers")
     peers.set_defaults(run=_bench_peers, length="128")
     drafters = kinds.add_parser(
-        "drafters", parents=[options, runs], help="every drafter beside plain decoding"
+        "drafters", parents=[_options(), runs], help="every drafter beside plain decoding"
     )
     drafters.add_argument("prompts", nargs="*", metavar="PROMPT", help="built-in prompts; all")
     drafters.add_argument("--no-peers", action="store_true", help="leave transformers out")
