@@ -151,7 +151,7 @@ class LocalEngine:
             return
         parts, drafting = ready
         prompt, notes = parts.text.prompt(request.messages)
-        room = _room(len(prompt), parts.target.context, request.sampling.length)
+        room = _room(len(prompt), parts.target.context, request.sampling)
         if room < request.sampling.length:
             notes = [*notes, f"The context leaves room for {room} tokens of answer."]
         sampling = _seeded(request.sampling)
@@ -199,10 +199,11 @@ def _seeded(sampling: Sampling) -> Sampling:
     return sampling if sampling.seed is not None else replace(sampling, seed=secrets.randbits(32))
 
 
-def _room(prompt: int, context: int, length: int) -> int:
-    if prompt >= context:
+def _room(prompt: int, context: int, sampling: Sampling) -> int:
+    """Every beam may need positions of its own."""
+    if prompt + sampling.num_beams > context:
         raise EngineError(
             f"The conversation needs {prompt} tokens and the context holds {context}.",
             "Use /context N, /undo or /clear, or send less.",
         )
-    return min(length, context - prompt)
+    return min(sampling.length, (context - prompt) // sampling.num_beams)

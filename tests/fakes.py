@@ -107,7 +107,9 @@ class ScriptedEngine:
             pieces = beat.pieces[:room]
             room -= len(pieces)
             ids = tuple(ord(piece[0]) if piece else 0 for piece in pieces)
-            yield Step(ids, pieces, beat.drafted, min(beat.accepted, len(pieces)), self._t())
+            kept, took = min(beat.accepted, len(pieces)), int(beat.ms * MS)
+            drafting = took // 20 if beat.drafted else 0
+            yield Step(ids, pieces, beat.drafted, kept, self._t(), drafting, took - drafting)
             if not room:
                 break
         yield Stop(self._t(), "stop" if room else "length")
@@ -122,7 +124,8 @@ class ScriptedEngine:
 
 
 def _resolved(spec: Spec) -> Spec:
-    return replace(spec, threads=spec.threads or 2, context=spec.context or 2048, device="cpu")
+    threads, context = spec.threads or 2, spec.context or 2048
+    return replace(spec, target="native", threads=threads, context=context, device="cpu")
 
 
 def words(text: str, ms: float = 25.0) -> list[Beat]:

@@ -198,6 +198,13 @@ def effective(events) -> Spec:
     return next(event.spec for event in events if isinstance(event, Start))
 
 
+def test_beams_share_the_context():
+    events = ask(engine_of(), "x" * 44, Sampling(length=30, num_beams=4))
+    assert len(tokens(events)) <= 5
+    (start,) = (event for event in events if isinstance(event, Start))
+    assert start.notes == ("The context leaves room for 5 tokens of answer.",)
+
+
 def test_the_settings_told_are_those_of_this_answer_not_of_the_first():
     engine = engine_of()
     for gamma, policy in ((4, "auto"), (6, "fixed"), (2, "heuristic")):

@@ -13,7 +13,8 @@ from textual import events
 from textual.pilot import Pilot
 
 from tests.fakes import Beat, ScriptedEngine, chat_with, words
-from tokenhud.engines.events import EngineError, Event, Progress, Request, Step, Stop
+from tokenhud.engines.events import EngineError, Event, Preview, Progress, Request, Step, Stop
+from tokenhud.engines.options import DRAFTERS
 from tokenhud.sessions.records import Turn
 from tokenhud.tui.app import TokenhudApp
 from tokenhud.tui.chat_screen import ChatScreen
@@ -458,3 +459,52 @@ async def test_selected_text_is_copied(tmp_path: Path) -> None:
         await at.pilot.press("ctrl+c")
         assert at.app.clipboard.strip() == "these"
         assert at.app.is_running
+
+
+async def test_a_trial_tells_its_verdicts_and_leaves_the_conversation(tmp_path):
+    async with table(tmp_path, words("An answer.")) as at:
+        await at.type("/verify")
+        assert "Nothing was sent yet" in at.hint
+        await at.type("", "ctrl+u")
+        at.screen.prompt.clear()
+        await at.type("Hello")
+        await at.rest()
+        await at.type("/verify")
+        await at.rest()
+        assert at.shown.count("identical · 2 tokens") == len(DRAFTERS) - 1
+        assert at.answers == ["An answer."]
+        assert at.shown.count("An answer.") == 1
+        await at.type("And now?")
+        await at.rest()
+        assert len(at.answers) == 2
+
+
+async def test_escape_ends_a_trial_and_what_was_typed_meanwhile_is_answered(tmp_path):
+    async with table(tmp_path, words("One."), words("One."), HELD, words("Next.")) as at:
+        await at.type("Hello")
+        await at.rest()
+        await at.type("/verify suffix")
+        for _ in range(500):
+            if len(at.engine.requests) == 3:
+                break
+            await asyncio.sleep(0.01)
+        await at.type("Another")
+        await at.type("/tune")
+        assert "waits" in at.hint
+        at.screen.prompt.clear()
+        await at.pilot.press("escape")
+        await at.rest()
+        assert "Cancelled." in at.shown
+        assert at.answers == ["One.", "Next."]
+
+
+async def test_a_beam_s_preview_is_shown_until_it_is_settled(tmp_path):
+    async with table(tmp_path, [Beat(("Settled",)), Beat((" end.",), wait=True)]) as at:
+        await at.type("Hello")
+        await at.until("Settled")
+        at.chat.log.append(Preview(1, " and perhaps this"))
+        await at.until("and perhaps this")
+        at.engine.go.set()
+        await at.rest()
+        assert "perhaps" not in at.shown
+        assert "Settled end." in at.shown

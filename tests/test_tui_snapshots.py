@@ -37,8 +37,8 @@ class Compare(Protocol):
     def __call__(self, app: TokenhudApp, **options: object) -> bool: ...
 
 
-def app_with(folder: Path, *scripts: list[Beat]) -> TokenhudApp:
-    chat = chat_with(ScriptedEngine(*scripts), folder, Spec(gamma=4))
+def app_with(folder: Path, *scripts: list[Beat], drafter: str = "plain") -> TokenhudApp:
+    chat = chat_with(ScriptedEngine(*scripts), folder, Spec(gamma=4, drafter=drafter))
     chat.log.append(READING)
     return TokenhudApp(chat, clock=lambda: 1_000 * MS)
 
@@ -62,6 +62,15 @@ def test_after_an_answer(tmp_path: Path, snap_compare: Compare, size: tuple[int,
         await ask(pilot, "How does it work?", "/temperature 0.7", "And briefly?", "/length 100")
 
     app = app_with(tmp_path, LINES, words("In one pass."))
+    assert snap_compare(app, terminal_size=size, run_before=run)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_drafts(tmp_path: Path, snap_compare: Compare, size: tuple[int, int]) -> None:
+    async def run(pilot: Pilot[None]) -> None:
+        await ask(pilot, "Warm up.", "Plain first.", "/suffix", "How does it work?", "/verify")
+
+    app = app_with(tmp_path, words("Warm."), words("One word after the other."), LINES)
     assert snap_compare(app, terminal_size=size, run_before=run)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..engines.available import availability
-from ..engines.events import Loaded, Model
+from ..engines.events import Loaded, Model, Stop
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.gpu import Gpu
@@ -19,7 +21,7 @@ def engine_report(chat: Chat) -> str:
 
 def _running(chat: Chat, loaded: Loaded) -> list[str]:
     spec, model = loaded.spec, loaded.model
-    memory = ", ".join(f"{name} {figures.size(held)}" for name, held in loaded.memory.items())
+    memory = ", ".join(f"{name} {figures.size(held)}" for name, held in _memory(chat, loaded))
     return [
         f"model     {one_line(model.name)} · {one_line(model.architecture)}"
         f" · {figures.count(model.parameters)} parameters · file {one_line(model.quantization)}",
@@ -41,6 +43,16 @@ def _method(chat: Chat) -> str:
     if spec.drafter in ("speculative", "chain"):
         told.append(f"drafts by {one_line(spec.draft_model)}")
     return " · ".join(told)
+
+
+def _memory(chat: Chat, loaded: Loaded) -> Iterable[tuple[str, int]]:
+    """As told at the end of the last answer, or when the model was loaded."""
+    for record in reversed(chat.log.records):
+        if isinstance(record, Stop) and record.memory:
+            return record.memory.items()
+        if record is loaded:
+            break
+    return loaded.memory.items()
 
 
 def _ids(model: Model) -> str:
