@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from ..engines.events import Loaded, Prefill, Progress, Sample, Start, Step, Stop
 from ..engines.options import Sampling, Spec, to_record
@@ -75,6 +75,8 @@ class Readings:
     def pending(self, spec: Spec, sampling: Sampling) -> list[str]:
         """Settings that differ from those in use; they apply from the next turn."""
         used = (self.spec(spec), self.sampling(sampling))
+        if sampling.num_beams > 1:  # drafts nothing, whatever the drafter
+            spec = replace(spec, drafter=used[0].drafter)
         return [*_differing(used[0], spec), *_differing(used[1], sampling)]
 
     def costs(self) -> Costs:
