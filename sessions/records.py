@@ -57,7 +57,7 @@ class Trial:
     """The last message is answered again with other settings, beside the conversation; the events
     up to the next Stop are the trial's."""
 
-    purpose: str  # "verify", "tune"
+    purpose: str  # "verify", "tune", "bench"
     turn_id: int
 
 

@@ -22,9 +22,11 @@ class Row(NamedTuple):
 
 def drafts(turn: TurnMetrics, readings: Readings, width: int) -> list[Row]:
     """Of the turn that runs or ran last, and of the session where the label says so."""
-    if not turn.drafted:
-        return [Row("DRAFTS", "none", "title")]
     costs = readings.costs()
+    if not turn.drafted:
+        off = costs.drafts and _slower(readings, costs)
+        told = [Row("", "γ auto drafts nothing: slower here", "warn")] if off else []
+        return [Row("DRAFTS", "none", "title"), *told]
     return [
         Row(
             "DRAFTS",
