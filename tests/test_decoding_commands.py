@@ -54,6 +54,12 @@ def test_gamma_takes_a_number_and_two_words(chat):
     assert not typed(chat, "/gamma 65").ok
 
 
+def test_gamma_tells_where_nothing_drafts(chat):
+    assert "Nothing drafts yet" in typed(chat, "/gamma 6").text
+    typed(chat, "/suffix")
+    assert "Nothing drafts" not in typed(chat, "/gamma 5").text
+
+
 def test_the_ngram_table_is_set_by_kind_and_n(chat):
     typed(chat, "/ngram_storage onelevel 4")
     assert (chat.spec.ngram_storage, chat.spec.ngram_n) == ("onelevel", 4)

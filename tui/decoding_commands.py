@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..engines.options import NGRAM_STORAGES, SELF, Sampling, Spec, limits
 from ..sessions.chat import Chat
 from . import grammar
@@ -30,8 +32,12 @@ def gamma(chat: Chat, values: tuple[Value, ...]) -> Reply:
         return Reply(f"gamma is {now}; it takes {GAMMA.takes}. Example: /gamma 6")
     chosen = values[0]
     if isinstance(chosen, str):
-        return change(chat, {"gamma_policy": chosen})
-    return change(chat, {"gamma": chosen, "gamma_policy": "fixed"})
+        reply = change(chat, {"gamma_policy": chosen})
+    else:
+        reply = change(chat, {"gamma": chosen, "gamma_policy": "fixed"})
+    if chat.spec.drafter == "plain":
+        return replace(reply, text=f"{reply.text} Nothing drafts yet: /suffix, /ngram …")
+    return reply
 
 
 def beam(chat: Chat, values: tuple[Value, ...]) -> Reply:
