@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from .beam import beam_search
 from .drafters import Drafter
-from .events import Event, Message, Prefill, Preview, Reason, Step, Stop
+from .events import Event, Prefill, Preview, Reason, Step, Stop
 from .loop import Gamma, Held, decode, prefill
 from .options import Sampling
+from .parts import Speech, Speller
 
 Clock = Callable[[], int]
-
-
-class Speller(Protocol):
-    def push(self, token: int) -> str: ...
-    def flush(self) -> str: ...
-
-
-class Speech(Protocol):
-    """Messages to ids by the model's own template, and ids back to text."""
-
-    @property
-    def stop_ids(self) -> frozenset[int]: ...
-    def prompt(self, messages: Sequence[Message]) -> tuple[list[int], list[str]]: ...
-    def spelling(self) -> Mapping[int, tuple[str, str]]: ...
-    def detokeniser(self) -> Speller: ...
 
 
 @dataclass(frozen=True, slots=True)

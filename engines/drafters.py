@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress, count
-from operator import ne
 from typing import Protocol
 
 from .options import Sampling
 from .pick import Logits
+from .prefix import shared
 
 TAIL = 8  # known tokens compared where a list is met again
 
@@ -75,5 +74,4 @@ class Seen:
         start = max(0, known - TAIL)
         if tokens is self._source and list(tokens[start:known]) == self.tokens[start:]:
             return known
-        ends = compress(count(), map(ne, self.tokens, tokens))
-        return next(ends, min(known, len(tokens)))
+        return shared(self.tokens, tokens)

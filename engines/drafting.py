@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +15,7 @@ from .lookup import Lookup
 from .loop import Fixed, Gamma, Held
 from .ngram import Ngram, Storage
 from .options import SELF, Spec
+from .parts import Opener, Parts
 from .suffix import Suffix
 
 _NGRAM = ("ngram_n", "ngram_storage", "top_k_filler", "reset_in_between")
@@ -28,12 +29,6 @@ FIELDS = {  # of Spec, that a drafter is made from
     "suffix": ("reset_in_between",),
     "chain": (*_NGRAM, *_MODEL),
 }
-
-
-class Spelled(Protocol):
-    def spelling(self) -> Mapping[int, tuple[str, str]]:
-        """What each id stands for: as the tokenizer spells it, and as text."""
-        ...
 
 
 class EarlyExit(Held, Protocol):
@@ -50,20 +45,6 @@ class Layered(Protocol):
     def early_exit(self, layers: int) -> EarlyExit: ...
 
 
-class Opened(Protocol):
-    """A model that can serve as a target or draft for one."""
-
-    @property
-    def target(self) -> Held: ...
-    @property
-    def text(self) -> Spelled: ...
-    @property
-    def spec(self) -> Spec: ...
-
-
-Opener = Callable[[Spec], Generator[Progress, None, Opened]]
-
-
 @dataclass(frozen=True, slots=True)
 class Drafting:
     """A drafter as opened for a spec."""
@@ -78,7 +59,7 @@ def made_from(spec: Spec) -> tuple[object, ...]:
     return spec.drafter, *(getattr(spec, name) for name in FIELDS[spec.drafter])
 
 
-def open_drafter(spec: Spec, target: Opened, opener: Opener) -> Generator[Progress, None, Drafting]:
+def open_drafter(spec: Spec, target: Parts, opener: Opener) -> Generator[Progress, None, Drafting]:
     """`opener` keeps what it opens. Raises EngineError where drafts cannot be checked, or would
     mean something else to the target."""
     if spec.drafter != "plain" and target.target.no_rollback:
@@ -98,7 +79,7 @@ def open_gamma(spec: Spec) -> Gamma:
     return Heuristic(spec.gamma) if spec.gamma_policy == "heuristic" else Fixed(spec.gamma)
 
 
-def _guessing(spec: Spec, target: Opened, model: Held) -> Drafter:
+def _guessing(spec: Spec, target: Parts, model: Held) -> Drafter:
     draft = DraftModel(model, target.target.vocabulary)
     return Chain(_ngram(spec), draft) if spec.drafter == "chain" else draft
 
@@ -134,7 +115,7 @@ def _early_exit(spec: Spec, target: Held) -> EarlyExit:
     return target.early_exit(layers)
 
 
-def _draft_model(spec: Spec, target: Opened, opener: Opener) -> Generator[Progress, None, Held]:
+def _draft_model(spec: Spec, target: Parts, opener: Opener) -> Generator[Progress, None, Held]:
     draft = yield from opener(replace(spec, model=spec.draft_model, target="auto"))
     if draft.target.no_rollback:
         raise EngineError(draft.target.no_rollback, "Choose another draft model: /drafter MODEL.")
@@ -142,7 +123,7 @@ def _draft_model(spec: Spec, target: Opened, opener: Opener) -> Generator[Progre
     return draft.target
 
 
-def require_same_ids(spec: Spec, target: Opened, draft: Opened) -> None:
+def require_same_ids(spec: Spec, target: Parts, draft: Parts) -> None:
     """Refuses a draft model to whose tokenizer a common id means something else: it would read
     another text than the target does, however alike the sizes of the vocabularies are."""
     here, there = target.text.spelling(), draft.text.spelling()

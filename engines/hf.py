@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from .events import EngineError
 from .hf_forward import Forward, Keeps, held_bytes
 from .hf_library import first_line
 from .hf_loading import Checkpoint
+from .on_torch import no_rows, on_host, prepare
 from .pick import Logits
 from .prefix import require_room, shared
-from .threads import usable_cpus
 
 
 class HfTarget:
@@ -77,27 +76,21 @@ class HfTarget:
 
     def _feed(self, ids: Sequence[int], start: int, last: int) -> Logits:
         if not ids:
-            return np.empty((0, self.vocabulary), dtype=np.float32)
+            return no_rows(self.vocabulary)
         size = 1 if start and self._keeps is Keeps.STEPS else len(ids)
         rows = [
             self._forward(ids[at : at + size], start + at, min(last, size), self._cache)
             for at in range(0, len(ids), size)
         ]
         kept = torch.cat(rows)
-        wide = kept[len(kept) - last :].to(torch.promote_types(kept.dtype, torch.float32)).cpu()
-        if kept.is_cuda:
-            torch.cuda.synchronize()  # a copy of no rows waits for nothing; callers read clocks
-        array: Logits = wide.numpy()
-        return array
+        return on_host(kept[len(kept) - last :])
 
 
 def open_hf(
     folder: Path, dtype: str, device: str, context: int | None, threads: int | None
 ) -> HfTarget:
     """Loads a checkpoint folder; refuses with EngineError what would not be computed rightly."""
-    torch.set_num_threads(threads or usable_cpus())
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EngineError("torch finds no CUDA device on this machine.", "Use /device cpu.")
+    prepare(device, threads)
     checkpoint = Checkpoint(folder)
     positions = checkpoint.positions(context)
     try:

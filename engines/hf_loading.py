@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from . import cgroup
 from .events import EngineError
 from .hf_library import first_line, library, silence, unfilled
+from .on_torch import DEFAULT_CONTEXT
 
-DEFAULT_CONTEXT = 8192
 ROTARY = ("rope_parameters", "rope_theta", "rope_scaling")  # in a config: positions may go on
 
 

@@ -6,34 +6,21 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event as Flag
 from typing import TypeVar, cast
 
-from .answer import Answering, Speech, answer
+from .answer import Answering, answer
 from .drafting import Drafting, made_from, open_drafter, open_gamma
-from .events import EngineError, Event, Loaded, Model, Progress, Request, Start, Stop
-from .loop import Gamma, Held
+from .events import EngineError, Event, Loaded, Progress, Request, Start, Stop
+from .loop import Gamma
 from .options import Sampling, Spec
+from .parts import Opener, Parts
 
 CHUNK = {"cpu": 64, "cuda": 512}  # prompt tokens a pass: how long a cancel can take
 DRAFTERS_HELD = 8
 WEIGHTS = ("model", "target", "dtype", "device", "threads", "context")  # the rest needs no reload
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """An opened model; `spec` has every "auto" resolved."""
-
-    target: Held
-    text: Speech
-    model: Model
-    spec: Spec
-    notes: tuple[str, ...] = ()  # what a person should know about the opening
-
-
-Opener = Callable[[Spec], Generator[Progress, None, Parts]]
 
 
 class LocalEngine:

@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from .checkpoint import read_config, read_tensors
 from .events import EngineError
 from .kv_cache import KvCache
 from .llama import Llama, Places, forward, load, logits
+from .on_torch import DEFAULT_CONTEXT, no_rows, on_host, prepare
 from .pick import Logits
 from .prefix import require_room
-from .threads import usable_cpus
 from .tree import Tree
-
-DEFAULT_CONTEXT = 8192
 
 
 class NativeTarget:
@@ -90,23 +87,16 @@ class NativeTarget:
     def _feed(self, ids: Sequence[int], places: Places, rows: slice | list[int]) -> Logits:
         """Logits of the given `rows` of `ids`."""
         if not ids:
-            return np.empty((0, self.vocabulary), dtype=np.float32)
+            return no_rows(self.vocabulary)
         hidden = forward(self._model, ids, self._cache.values[: self.layers], places)
-        found = logits(self._model, hidden[rows])
-        wide = found.to(torch.promote_types(found.dtype, torch.float32)).cpu()
-        if hidden.is_cuda:
-            torch.cuda.synchronize()  # a copy of no rows waits for nothing; callers read clocks
-        array: Logits = wide.numpy()
-        return array
+        return on_host(logits(self._model, hidden[rows]))
 
 
 def open_native(
     folder: Path, dtype: str, device: str, context: int | None, threads: int | None
 ) -> NativeTarget:
     """Loads a checkpoint folder; refuses with EngineError what it would not compute exactly."""
-    torch.set_num_threads(threads or usable_cpus())
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EngineError("torch finds no CUDA device on this machine.", "Use /device cpu.")
+    prepare(device, threads)
     config = read_config(folder)
     kind: torch.dtype = getattr(torch, dtype)
     try:

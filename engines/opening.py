@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from .catalog import ModelFiles, resolve
 from .events import EngineError, Model, Progress
-from .local import Parts
 from .options import Spec
+from .parts import Parts
 from .text import Text
 from .threads import wait_briefly
 

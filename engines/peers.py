@@ -22,7 +22,7 @@ Run = Callable[[Sequence[int], int], "Round"]
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One answer; raw, so that every rate can be worked out by the one place that does."""
+    """One answer: its tokens, and when each came."""
 
     tokens: tuple[int, ...]
     start_ns: int

@@ -1,4 +1,4 @@
-"""What every target whose cache follows the token list must ask of a list."""
+"""What all that follows the token list asks of a list."""
 
 from __future__ import annotations
 

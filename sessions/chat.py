@@ -65,7 +65,7 @@ class Chat:
         self._note(Turn(self._told.turns + 1, text, _now()))
 
     def answer(self) -> Iterator[Event]:
-        yield from self._noted(Request(self._told.messages(), self.spec, self.sampling))
+        yield from self._noted(self.spec, self.sampling)
 
     def attempt(
         self, purpose: str, spec: Spec, sampling: Sampling, margins: bool = False
@@ -74,11 +74,12 @@ class Chat:
         nothing was sent yet; otherwise the last event is a Stop."""
         if not self.exchanges:
             raise EngineError("Nothing was sent yet that could be tried.", "Send a message first.")
-        request = Request(self._told.last_question(), spec, sampling, margins)
         self._note(Trial(purpose, self.exchanges[-1].turn_id))
-        yield from self._noted(request)
+        yield from self._noted(spec, sampling, margins)
 
-    def _noted(self, request: Request) -> Iterator[Event]:
+    def _noted(self, spec: Spec, sampling: Sampling, margins: bool = False) -> Iterator[Event]:
+        """What the engine answers to the last message."""
+        request = Request(self._told.messages(), spec, sampling, margins)
         try:
             for event in self.engine.stream(request):
                 self._note(event)

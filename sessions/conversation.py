@@ -71,23 +71,15 @@ class Conversation:
         return self._gate.inside
 
     def messages(self) -> tuple[Message, ...]:
-        """The conversation for a chat template. An exchange that brought no text (cancelled at
-        once, or an error such as a prompt too long) is left out, or it would repeat its fault."""
-        said = self._opening()
-        for exchange in self.exchanges:
-            waiting = exchange.reason is None and exchange is self.exchanges[-1]
-            said += _messages(exchange, waiting)
-        return tuple(said)
-
-    def last_question(self) -> tuple[Message, ...]:
-        """The conversation as it was when the last message was sent."""
-        said = self._opening()
+        """The conversation as it was when the last message was sent, for a chat template. An
+        exchange that brought no text (cancelled at once, or an error such as a prompt too long)
+        is left out, or it would repeat its fault."""
+        said = [Message("system", self.system)] if self.system is not None else []
         for exchange in self.exchanges[:-1]:
-            said += _messages(exchange, waiting=False)
-        return (*said, *(Message("user", each.user) for each in self.exchanges[-1:]))
-
-    def _opening(self) -> list[Message]:
-        return [Message("system", self.system)] if self.system is not None else []
+            if exchange.answer:
+                said.append(Message("user", exchange.user))
+                said.append(Message("assistant", exchange.answer))
+        return (*said, *(Message("user", last.user) for last in self.exchanges[-1:]))
 
     def close_unanswered(self) -> None:
         """A log may end in mid-answer: the program was ended, and what came counts as cancelled."""
@@ -104,11 +96,6 @@ class Conversation:
             self.system = value
         else:
             raise OptionError(f"There is no setting {name!r} of this kind.")
-
-
-def _messages(exchange: Exchange, waiting: bool) -> list[Message]:
-    asked = [Message("user", exchange.user)] if exchange.answer or waiting else []
-    return asked + ([Message("assistant", exchange.answer)] if exchange.answer else [])
 
 
 def conversation(records: Iterable[Record], spec: Spec, sampling: Sampling) -> Conversation:

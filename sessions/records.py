@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,3 +83,8 @@ class TrialGate:
     @property
     def inside(self) -> bool:
         return self._inside
+
+
+def outside_trials(records: Iterable[Record]) -> Iterator[Record]:
+    """All that belongs to the conversation."""
+    return filter(TrialGate().outside, records)

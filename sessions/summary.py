@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from ..engines.events import Event, Stop
-from .records import Clear, Header, Record, Setting, Trial, TrialGate, Turn, Undo
+from .records import Clear, Header, Record, Setting, Trial, Turn, Undo, outside_trials
 from .turns import Gap, TurnMetrics, rate, ratio
 
 Number = TypeVar("Number", int, float)
@@ -102,10 +102,8 @@ def percentile(values: Sequence[float], q: float) -> Percentile:
 def split_turns(records: Iterable[Record]) -> list[TurnRecords]:
     """Events outside a turn, such as loading and trials, belong to none."""
     turns: list[TurnRecords] = []
-    answering, gate = False, TrialGate()
-    for record in records:
-        if not gate.outside(record):
-            continue
+    answering = False
+    for record in outside_trials(records):
         if isinstance(record, Turn):
             turns.append(TurnRecords(record, []))
             answering = True

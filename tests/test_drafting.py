@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tokenhud.engines.draft_model import CHUNK, DraftModel
 from tokenhud.engines.events import Message, Request, Start, Step, Stop
-from tokenhud.engines.local import LocalEngine, Parts
+from tokenhud.engines.local import LocalEngine
 from tokenhud.engines.loop import Fixed, decode
 from tokenhud.engines.options import DRAFTERS, GAMMA_POLICIES, Sampling, Spec
+from tokenhud.engines.parts import Parts
 
 from .tiny_engine import HeldTarget, open_tiny
 

@@ -7,9 +7,9 @@ import pytest
 
 from tokenhud.engines.catalog import checkpoint
 from tokenhud.engines.events import EngineError
-from tokenhud.engines.local import Parts
 from tokenhud.engines.opening import open_model
 from tokenhud.engines.options import Spec
+from tokenhud.engines.parts import Parts
 
 from .tiny_gguf import TOKENS, drained, tiny_model, write_gguf
 from .tiny_models import Peer

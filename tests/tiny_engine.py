@@ -7,10 +7,10 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
-from tokenhud.engines.answer import Speller
 from tokenhud.engines.events import EngineError, Message, Model, Progress
-from tokenhud.engines.local import LocalEngine, Parts
+from tokenhud.engines.local import LocalEngine
 from tokenhud.engines.options import Spec
+from tokenhud.engines.parts import Parts, Speller
 from tokenhud.engines.worker import serve
 
 from .tiny import TinyTarget

@@ -23,8 +23,9 @@ class Row(NamedTuple):
 def drafts(turn: TurnMetrics, readings: Readings, width: int) -> list[Row]:
     """Of the turn that runs or ran last, and of the session where the label says so."""
     costs = readings.costs()
+    slower = loses(costs, readings.measured)
     if not turn.drafted:
-        off = costs.drafts and _slower(readings, costs)
+        off = costs.drafts and slower
         told = [Row("", "γ auto drafts nothing: slower here", "warn")] if off else []
         return [Row("DRAFTS", "none", "title"), *told]
     return [
@@ -40,19 +41,16 @@ def drafts(turn: TurnMetrics, readings: Readings, width: int) -> list[Row]:
         Row("tokens a pass", figures.factor(turn.mean_accepted_length)),
         Row("draft costs", _times(costs.c, "a token")),
         Row("check costs", _check(costs)),
-        Row("speed-up", _speedup(readings, costs), "warn" if _slower(readings, costs) else ""),
-        *([Row("", "slower than plain here", "warn")] if _slower(readings, costs) else []),
+        Row("speed-up", _speedup(readings, costs), "warn" if slower else ""),
+        *([Row("", "slower than plain here", "warn")] if slower else []),
     ]
 
 
 def speedup(readings: Readings) -> str:
     """In a word, for the bar."""
     costs = readings.costs()
-    return f"{_speedup(readings, costs)}{' slower than plain' if _slower(readings, costs) else ''}"
-
-
-def _slower(readings: Readings, costs: Costs) -> bool:
-    return loses(costs, readings.measured)
+    slower = " slower than plain" if loses(costs, readings.measured) else ""
+    return _speedup(readings, costs) + slower
 
 
 def _speedup(readings: Readings, costs: Costs) -> str:

@@ -9,7 +9,7 @@ from ..engines.events import Loaded, Prefill, Progress, Sample, Start, Step, Sto
 from ..engines.options import Sampling, Spec, to_record
 from ..sessions.costs import Costs, Measured, SessionCosts, measured_speedup
 from ..sessions.metrics import Meter
-from ..sessions.records import Record, TrialGate, Turn
+from ..sessions.records import Record, Turn, outside_trials
 from ..sessions.summary import session_metrics
 from ..sessions.turns import SECOND, TurnMetrics
 
@@ -30,10 +30,9 @@ class Readings:
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Readings:
-        readings, gate = cls(), TrialGate()
-        for record in records:
-            if gate.outside(record):
-                readings.add(record)
+        readings = cls()
+        for record in outside_trials(records):
+            readings.add(record)
         return readings
 
     def add(self, record: Record) -> None:

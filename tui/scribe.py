@@ -33,7 +33,6 @@ class Scribe:
         self._steps: list[str] = []
         self._steps_note: Note | None = None
         self._preview: Note | None = None  # the best beam beyond what is settled
-        self._gate = TrialGate()
         self._last_ns = 0  # of the step before
 
     def catch_up(self, records: Sequence[Record]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -27,43 +27,48 @@ T = TypeVar("T")
 def verify_text(
     text: str, spec: Spec, sampling: Sampling, system: str | None, as_json: bool
 ) -> int:
-    """Exit status: 0 all the same or near-ties, 1 one differs, 2 no drafter could be tried."""
-    chat = _asked(text, spec, sampling, system)
-    verdicts: list[Verified] = []
+    """Exit status: 0 all the same or near-ties, 1 one differs, 2 no drafter could be tried, 3 it
+    was cancelled."""
+    return _tried(_asked(text, spec, sampling, system), lambda chat: _verified(chat, as_json))
+
+
+def tune_text(text: str, spec: Spec, sampling: Sampling, system: str | None, as_json: bool) -> int:
+    """Exit status: 0, or 3 where it was cancelled. Raises EngineError."""
+    return _tried(_asked(text, spec, sampling, system), lambda chat: _tuned(chat, as_json))
+
+
+def _tried(chat: Chat, job: Callable[[Chat], int]) -> int:
     try:
         with cancelled_by_interrupt(chat):
-            for each in verify(chat):
-                if isinstance(each, Progress):
-                    progress(each, sys.stderr)
-                else:
-                    verdicts.append(each)
-                    _clear_line()
-                    if not as_json:
-                        print(verdict_line(each), flush=True)
+            return job(chat)
     except CancelledError:
         return FAILED
     finally:
         chat.close()
+
+
+def _verified(chat: Chat, as_json: bool) -> int:
+    verdicts: list[Verified] = []
+    for each in verify(chat):
+        if isinstance(each, Progress):
+            progress(each, sys.stderr)
+        else:
+            verdicts.append(each)
+            _clear_line()
+            if not as_json:
+                print(verdict_line(each), flush=True)
     if as_json:
         print(json.dumps([asdict(each) for each in verdicts], allow_nan=False))
     found = {each.verdict for each in verdicts}
     return DIFFERENT if "different" in found else SAME if found - {"skipped"} else UNTRIED
 
 
-def tune_text(text: str, spec: Spec, sampling: Sampling, system: str | None, as_json: bool) -> int:
-    """Exit status: 0, or 3 where it was cancelled. Raises EngineError."""
-    chat = _asked(text, spec, sampling, system)
-    try:
-        with cancelled_by_interrupt(chat):
-            points = _shown(tune(chat))
-    except CancelledError:
-        return FAILED
-    finally:
-        chat.close()
+def _tuned(chat: Chat, as_json: bool) -> int:
+    points = _shown(tune(chat))
     if as_json:
         print(json.dumps([asdict(each) for each in points], allow_nan=False))
     else:
-        print(tune_table(spec.drafter, points))
+        print(tune_table(chat.spec.drafter, points))
     return SAME
 
 
