@@ -19,7 +19,19 @@ from .parts import Opener, Parts
 
 CHUNK = {"cpu": 64, "cuda": 512}  # prompt tokens a pass: how long a cancel can take
 DRAFTERS_HELD = 8
-WEIGHTS = ("model", "target", "dtype", "device", "threads", "context")  # the rest needs no reload
+WEIGHTS = (  # the rest needs no reload
+    "model",
+    "target",
+    "dtype",
+    "quantize",
+    "triton",
+    "kv_type",
+    "flash_attention",
+    "gpu_layers",
+    "device",
+    "threads",
+    "context",
+)
 T = TypeVar("T")
 
 

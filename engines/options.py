@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 DRAFTERS = ("plain", "speculative", "ngram", "lookup", "suffix", "chain")
-TARGETS = ("auto", "native", "hf")
+TARGETS = ("auto", "native", "hf", "llamacpp")
+QUANTIZATIONS = ("none", "bf16", "int8", "int4", "nf4")
+KV_TYPES = ("auto", "f32", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+SWITCHES = ("auto", "on", "off")
 GAMMA_POLICIES = ("auto", "fixed", "heuristic")
 NGRAM_STORAGES = ("basic", "onelevel")
 SELF = "self"  # the draft model that is the target's own first layers
@@ -42,7 +45,7 @@ class Spec:
 
     model: str = name("smollm2", "a catalog name, a GGUF file, a checkpoint folder or a hub id")
     target: str = choice(
-        "auto", TARGETS, "what turns token ids into logits: ours, or transformers for the rest"
+        "auto", TARGETS, "what runs the weights: ours, transformers (hf) or llama.cpp"
     )
     drafter: str = choice("plain", DRAFTERS, "what guesses ahead; plain decoding guesses nothing")
     gamma: int = number(4, 1, 64, "drafted tokens a step")
@@ -58,6 +61,13 @@ class Spec:
     top_k_filler: int = number(3, 1, 100, "the target's favourites an n-gram learns; 1 is off")
     reset_in_between: str = choice("on", ("on", "off"), "off keeps what a drafter learned")
     dtype: str = choice("float32", DTYPES, "number format of weights and cache")
+    quantize: str = choice(
+        "none", QUANTIZATIONS, "how the weights of a torch target are held after loading"
+    )
+    triton: str = choice("auto", SWITCHES, "our own GPU kernels; auto is on where they can run")
+    kv_type: str = choice("auto", KV_TYPES, "number format of llama.cpp's KV cache")
+    flash_attention: str = choice("auto", SWITCHES, "llama.cpp's fused attention")
+    gpu_layers: int | None = number(None, 0, 1000, "layers llama.cpp holds on a GPU", off="auto")
     device: str = choice("auto", DEVICES, "where it runs")
     threads: int | None = number(None, 1, 1024, "processor threads of the engine", off="auto")
     context: int | None = number(
