@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from .loop import Target
+from .choosing import Target
 from .options import Sampling
 from .pick import Logits, pick
 

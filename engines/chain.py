@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .choosing import Rows
 from .drafters import Drafter
 from .options import Sampling
-from .pick import Logits
 
 
 class Chain:
@@ -23,7 +23,7 @@ class Chain:
         drafts = (drafter.propose(tokens, k) for drafter in self._drafters)
         return next(filter(None, drafts), [])
 
-    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:
+    def observe(self, tokens: Sequence[int], fresh: int, rows: Rows) -> None:
         for drafter in self._drafters:
             drafter.observe(tokens, fresh, rows)
 

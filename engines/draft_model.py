@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from .choosing import Rows, choose, picks
 from .loop import Held
 from .options import Sampling
-from .pick import Logits, pick
 
 CHUNK = 64  # tokens of a text it has not read that it reads in one step
 
@@ -37,15 +37,20 @@ class DraftModel:
             return []
         text = list(tokens)
         for _ in range(min(k, self._model.context - len(tokens))):
-            row = self._model.logits(text, 1)[0][: self._vocabulary]
-            text.append(pick(row, self._sampling, text))
+            text += self._next(text)
         return text[len(tokens) :]
 
-    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:  # noqa: ARG002
+    def observe(self, tokens: Sequence[int], fresh: int, rows: Rows) -> None:  # noqa: ARG002
         self._strange = self._strange or max(tokens[-fresh:]) >= self._model.vocabulary
 
     def memory(self) -> int:
         return 0  # the model's own memory is told by whoever holds it
+
+    def _next(self, text: Sequence[int]) -> Iterable[int]:
+        if self._model.vocabulary <= self._vocabulary:
+            return choose(self._model, text, 1, self._sampling)[0]
+        row = self._model.logits(text, 1)[:, : self._vocabulary]
+        return picks(row, text, self._sampling)
 
     def _reads_on(self, tokens: Sequence[int]) -> bool:
         end = self._model.cached(tokens) + CHUNK

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from .choosing import Rows
 from .options import Sampling
-from .pick import Logits
 from .prefix import shared
 
 TAIL = 8  # known tokens compared where a list is met again
@@ -24,9 +24,9 @@ class Drafter(Protocol):
         """At most `k` guesses of what follows `tokens`; none is always allowed."""
         ...
 
-    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:
-        """The target chose the last `fresh` tokens from `rows` [fresh, vocab], which are its own
-        and hold only during the call."""
+    def observe(self, tokens: Sequence[int], fresh: int, rows: Rows) -> None:
+        """The target chose the last `fresh` tokens from the first of `rows`, which are its own and
+        hold only during the call."""
         ...
 
     def memory(self) -> int:
@@ -43,7 +43,7 @@ class Plain:
     def propose(self, tokens: Sequence[int], k: int) -> list[int]:  # noqa: ARG002
         return []
 
-    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:
+    def observe(self, tokens: Sequence[int], fresh: int, rows: Rows) -> None:
         pass
 
     def memory(self) -> int:

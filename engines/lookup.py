@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from .choosing import Rows
 from .drafters import Seen
 from .options import OptionError, Sampling
-from .pick import Logits
 
 GRAM_BYTES = 110  # of a gram and its place beside the table that holds them, measured
 
@@ -35,7 +35,7 @@ class Lookup:
                 return unrolled(tokens, place, k)
         return []
 
-    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:  # noqa: ARG002
+    def observe(self, tokens: Sequence[int], fresh: int, rows: Rows) -> None:  # noqa: ARG002
         self._follow(tokens)
 
     def memory(self) -> int:

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import eq
 from typing import NamedTuple, Protocol
 
+from .choosing import Rows, Target, choose
 from .drafters import Drafter
 from .options import Sampling
-from .pick import Logits, margin, pick
-
-
-class Target(Protocol):
-    """Token ids to logits. The cache follows the list it is given: what it shares with the last
-    one is kept, the rest is cropped and fed, so callers never manage it."""
-
-    def logits(self, tokens: Sequence[int], last: int) -> Logits:
-        """Logits [last, vocab] after each of the `last` final tokens; 0 only fills the cache."""
-        ...
-
-    def cached(self, tokens: Sequence[int]) -> int:
-        """How many leading `tokens` need no evaluation; less than all, since the last one must
-        be fed to give logits."""
-        ...
+from .pick import margin
 
 
 class Held(Target, Protocol):
@@ -114,11 +101,11 @@ def decode(
         space = min(gamma.next(), end - held - 1)
         draft = drafter.propose(tokens, space)[:space] if space else []
         drafted = clock()
-        rows = target.logits([*tokens, *draft], len(draft) + 1)
-        _extend(tokens, rows, draft, sampling, stop)
+        picks, rows = choose(target, [*tokens, *draft], len(draft) + 1, sampling)
+        _extend(tokens, picks, draft, stop)
         passed = clock()
         new = tuple(tokens[held:])
-        drafter.observe(tokens, len(new), rows[: len(new)])
+        drafter.observe(tokens, len(new), rows)
         block = Block(
             new,
             len(draft),
@@ -134,17 +121,16 @@ def decode(
 
 
 def _extend(
-    tokens: list[int], rows: Logits, draft: list[int], sampling: Sampling, stop: Collection[int]
+    tokens: list[int], picks: Iterable[int], draft: list[int], stop: Collection[int]
 ) -> None:
     """Appends the target's picks while they agree with `draft`, and the first that does not."""
-    for row, guess in zip(rows, [*draft, None], strict=True):
-        tokens.append(pick(row, sampling, tokens))
-        if tokens[-1] != guess or tokens[-1] in stop:
+    for picked, guess in zip(picks, [*draft, None], strict=True):
+        tokens.append(picked)
+        if picked != guess or picked in stop:
             return
 
 
-def _margins(rows: Logits, tokens: list[int], held: int, sampling: Sampling) -> tuple[float, ...]:
+def _margins(rows: Rows, tokens: list[int], held: int, sampling: Sampling) -> tuple[float, ...]:
     return tuple(
-        margin(row, sampling, tokens[:place])
-        for row, place in zip(rows, range(held, len(tokens)), strict=False)
+        margin(rows[place - held], sampling, tokens[:place]) for place in range(held, len(tokens))
     )

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from .choosing import Rows
 from .drafters import Seen
 from .options import OptionError, Sampling
 from .pick import Logits
@@ -144,13 +145,13 @@ class Ngram:
             context = [*context, token][-self._width :]
         return draft
 
-    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:
+    def observe(self, tokens: Sequence[int], fresh: int, rows: Rows) -> None:
         self._learn(tokens, fresh, rows)
 
     def memory(self) -> int:
         return self._table.memory() + 8 * len(self._seen.tokens)
 
-    def _learn(self, tokens: Sequence[int], fresh: int, rows: Sequence[Logits] | Logits) -> None:
+    def _learn(self, tokens: Sequence[int], fresh: int, rows: Rows) -> None:
         """Counts what is new in `tokens`, of which `rows` chose the last `fresh`."""
         kept, dropped = self._seen.follow(tokens)
         if dropped and self._reset:

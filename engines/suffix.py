@@ -6,10 +6,10 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 
+from .choosing import Rows
 from .drafters import Seen
 from .lookup import unrolled
 from .options import OptionError, Sampling
-from .pick import Logits
 
 BREAK = -1  # in the text of an automaton: what comes next does not follow what came before
 NONE = -2  # the token of a state without successors
@@ -150,7 +150,7 @@ class Suffix:
         draft = unrolled(self._automaton.text, place, room)
         return draft[: draft.index(BREAK)] if BREAK in draft else draft
 
-    def observe(self, tokens: Sequence[int], fresh: int, rows: Logits) -> None:  # noqa: ARG002
+    def observe(self, tokens: Sequence[int], fresh: int, rows: Rows) -> None:  # noqa: ARG002
         self._follow(tokens)
 
     def memory(self) -> int:

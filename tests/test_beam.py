@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tests.test_early_exit import Layered
 from tests.test_native import VOCAB, Peer, near, words
 from tokenhud.engines.beam import Beam, beam_search, likeliest, log_softmax
+from tokenhud.engines.choosing import Target
 from tokenhud.engines.drafters import Plain
 from tokenhud.engines.events import EngineError
-from tokenhud.engines.loop import Target
 from tokenhud.engines.options import Sampling
 
 from .tiny import TinyTarget, emitted, run

@@ -1,0 +1,56 @@
+"""Where the target's choices are made: on the host, or where its logits are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from .options import Sampling
+from .pick import Logits, pick
+
+
+class Rows(Protocol):
+    """Logits [rows, vocab] that may be brought to the host only when one is looked at."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int, /) -> Logits: ...
+
+
+class Target(Protocol):
+    """Token ids to logits. The cache follows the list it is given: what it shares with the last
+    one is kept, the rest is cropped and fed, so callers never manage it."""
+
+    def logits(self, tokens: Sequence[int], last: int) -> Logits:
+        """Logits [last, vocab] after each of the `last` final tokens; 0 only fills the cache."""
+        ...
+
+    def cached(self, tokens: Sequence[int]) -> int:
+        """How many leading `tokens` need no evaluation; less than all, since the last one must
+        be fed to give logits."""
+        ...
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """A target that can pick on its device, so that a pass brings ids to the host and no logits."""
+
+    def choose(
+        self, tokens: Sequence[int], last: int, sampling: Sampling
+    ) -> tuple[Iterable[int], Rows]: ...
+
+
+def choose(
+    target: Target, tokens: Sequence[int], last: int, sampling: Sampling
+) -> tuple[Iterable[int], Rows]:
+    """What the target picks after each of the `last` final tokens, and the logits behind it, which
+    hold until its next pass. Where they are on the host a pick is made when it is asked for."""
+    if isinstance(target, Chooser):
+        return target.choose(tokens, last, sampling)
+    rows = target.logits(tokens, last)
+    return picks(rows, tokens, sampling), rows
+
+
+def picks(rows: Logits, tokens: Sequence[int], sampling: Sampling) -> Iterable[int]:
+    """A pick for each of `rows`, which follow the last of `tokens` one by one."""
+    first = len(tokens) - len(rows) + 1
+    return (pick(row, sampling, tokens[: first + at]) for at, row in enumerate(rows))
