@@ -1,21 +1,24 @@
-"""The native target beside transformers on one checkpoint: same prompt, same tokens, in turns."""
+"""Engines beside each other: same prompt, same number of tokens, in turns."""
 
 from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .catalog import checkpoint
+from .choosing import Target
 from .drafters import Plain
 from .events import EngineError
 from .loop import Fixed, decode
-from .native import NativeTarget, open_native
-from .options import Sampling
+from .opening import open_model
+from .options import Sampling, Spec
+from .parts import Parts
 
 Run = Callable[[Sequence[int], int], "Round"]
 
@@ -29,6 +32,11 @@ class Round:
     token_ns: tuple[int, ...]  # when each token was on the host, prefill in the first
 
     @property
+    def ttft(self) -> float:
+        """Seconds to the first token, which are those of the prompt."""
+        return (self.token_ns[0] - self.start_ns) / 1e9
+
+    @property
     def decode_rate(self) -> float:
         """Tokens/s after the first step, which may bring several."""
         first, last = self.token_ns[0], self.token_ns[-1]
@@ -36,49 +44,30 @@ class Round:
         return after * 1e9 / (last - first) if after else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """Rounds in the order they ran; the first of each is the warm-up and no measurement."""
-
-    native: tuple[Round, ...]
-    transformers: tuple[Round, ...]
-    versions: dict[str, str]
-    threads: int
-
-    @property
-    def first_difference(self) -> int | None:
-        """Index of the first token in which the two differ, None where they agree."""
-        ours, theirs = self.native[-1].tokens, self.transformers[-1].tokens
-        differs = (i for i, pair in enumerate(zip(ours, theirs, strict=True)) if len({*pair}) > 1)
-        return next(differs, None)
-
-
 def measure(
-    folder: Path,
-    prompt: Sequence[int],
-    length: int,
-    rounds: int,
-    dtype: str = "float32",
-    device: str = "cpu",
-    threads: int | None = None,
-) -> Peers:
+    runs: Mapping[str, Run], prompt: Sequence[int], length: int, rounds: int
+) -> dict[str, tuple[Round, ...]]:
     """Greedy answers of exactly `length` tokens by each, `rounds` times after one warm-up, in
-    ABBA order so that a machine that slows down treats both alike. No stop id ends an answer.
-    """
-    versions, theirs = transformers_run(folder, dtype, device)
-    target = open_native(folder, dtype, device, len(prompt) + length, threads)
-    native: list[Round] = []
-    peer: list[Round] = []
-    order = [(native, _native(target)), (peer, theirs)]
+    ABBA order so that a machine that slows down treats all alike. No stop id ends an answer.
+    The rounds of each are in the order they ran; the first is the warm-up and no measurement."""
+    finished: dict[str, list[Round]] = {name: [] for name in runs}
+    order = list(runs.items())
     for _ in range(rounds + 1):
-        for finished, run in order:
-            finished.append(run(prompt, length))
+        for name, run in order:
+            finished[name].append(run(prompt, length))
         order.reverse()
-    target.close()
-    return Peers(tuple(native), tuple(peer), versions, torch.get_num_threads())
+    return {name: tuple(each) for name, each in finished.items()}
 
 
-def _native(target: NativeTarget) -> Run:
+def first_difference(ours: Round, theirs: Round) -> int | None:
+    """Index of the first token in which the two differ, None where they agree."""
+    pairs = enumerate(zip(ours.tokens, theirs.tokens, strict=True))
+    return next((at for at, (one, other) in pairs if one != other), None)
+
+
+def target_run(target: Target) -> Run:
+    """The loop without an engine around it, plain, on an empty cache."""
+
     def run(prompt: Sequence[int], length: int) -> Round:
         target.logits([], 0)  # forgets the last round
         tokens: list[int] = []
@@ -94,7 +83,7 @@ def _native(target: NativeTarget) -> Run:
 
 def transformers_run(
     folder: Path, dtype: str, device: str, stop: Sequence[int] = (), **settings: Any
-) -> tuple[dict[str, str], Run]:
+) -> Run:
     """generate() with its default cache and settings, but for the stop ids and `settings`. Its own
     prompt lookup is prompt_lookup_num_tokens=N."""
     try:
@@ -120,7 +109,7 @@ def transformers_run(
         tokens = answer[0, len(prompt) :].tolist()
         return Round(tuple(tokens), start, stamps.times)
 
-    return {"torch": torch.__version__, "transformers": transformers.__version__}, run
+    return run
 
 
 class _Stamps:
@@ -140,3 +129,27 @@ class _Stamps:
 
     def end(self) -> None:
         pass
+
+
+def _native(spec: Spec) -> Run:
+    return _opened(replace(spec, target="native"))
+
+
+def _transformers(spec: Spec) -> Run:
+    return transformers_run(checkpoint(spec.model), spec.dtype, spec.device)
+
+
+def _opened(spec: Spec) -> Run:
+    opening = open_model(spec)
+    while True:
+        try:
+            next(opening)
+        except StopIteration as done:
+            parts: Parts = done.value
+            return target_run(parts.target)
+
+
+REACHABLE: dict[str, Callable[[Spec], Run]] = {
+    "native": _native,
+    "transformers": _transformers,
+}

@@ -99,7 +99,7 @@ def _peers(spec: Spec, length: int) -> dict[str, Callable[[str], Answer]]:
     text = Text(folder)
 
     def peer(settings: dict[str, int]) -> Callable[[str], Answer]:
-        _, run = transformers_run(folder, spec.dtype, "cpu", sorted(text.stop_ids), **settings)
+        run = transformers_run(folder, spec.dtype, "cpu", sorted(text.stop_ids), **settings)
 
         def ask(prompt: str) -> Answer:
             ids, _ = text.prompt([Message("user", prompt)])

@@ -1,57 +1,112 @@
-"""`tokenhud bench peers`: the native target beside transformers, same prompt and tokens."""
+"""`tokenhud bench peers`: our targets beside transformers, same prompt and number of tokens."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ..engines.events import Message
+from ..engines.events import EngineError, Message
 from ..engines.options import Spec
 from . import figures
 
 if TYPE_CHECKING:
-    from ..engines.peers import Peers
+    from ..engines.peers import Round, Run
 
 QUESTION = "Explain how a sailing boat can sail against the wind."
-NAMES = ("native", "transformers")
+REFERENCE = "transformers"
+PACKAGES = ("torch", "transformers", "llama-cpp-python", "bitsandbytes", "triton")
+
+Rounds = dict[str, tuple["Round", ...]]
 
 
 def bench_peers(spec: Spec, runs: int, length: int, as_json: bool) -> int:
-    """Interleaved greedy answers of exactly `length` tokens; prints rates and their ratios."""
+    """Interleaved greedy answers of exactly `length` tokens; prints rates and their ratios. What
+    cannot run here is left out, with the reason."""
     from ..engines.catalog import checkpoint  # here: what follows takes torch's seconds
     from ..engines.text import Text
-    from ..engines.threads import wait_briefly
 
-    folder = checkpoint(spec.model)
-    prompt, _ = Text(folder).prompt([Message("user", QUESTION)])
-    wait_briefly()
+    prompt, _ = Text(checkpoint(spec.model)).prompt([Message("user", QUESTION)])
+    engines = _engines(spec, len(prompt) + length)
+    print(f"{runs} runs of {length} tokens each, after one warm-up ...", file=sys.stderr)
     from ..engines.peers import measure
 
-    print(f"{runs} runs of {length} tokens each, after one warm-up ...", file=sys.stderr)
-    device = "cpu" if spec.device == "auto" else spec.device
-    peers = measure(folder, prompt, length, runs, spec.dtype, device, spec.threads)
-    rates = {name: [each.decode_rate for each in getattr(peers, name)[1:]] for name in NAMES}
-    if as_json:
-        print(json.dumps({"decode_tps": rates, **asdict(peers)}, allow_nan=False))
-    else:
-        print(_table(peers, rates, len(prompt)))
+    rounds = measure(engines, prompt, length, runs)
+    print(_as_json(rounds) if as_json else _table(rounds, len(prompt)))
     return 0
 
 
-def _table(peers: Peers, rates: dict[str, list[float]], prompt: int) -> str:
-    ours, theirs = (rates[name] for name in NAMES)
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    length, differs = len(peers.native[-1].tokens), peers.first_difference
-    same = "the same tokens" if differs is None else f"tokens differ from position {differs} on"
-    versions = ", ".join(f"{name} {version}" for name, version in peers.versions.items())
-    rows = [
-        f"{name:13} {figures.rate(median(rates[name])):>7} tok/s"
-        f"   {min(rates[name]):.1f} to {max(rates[name]):.1f}"
-        for name in NAMES
+def _engines(spec: Spec, context: int) -> dict[str, Run]:
+    from ..engines.peers import REACHABLE
+
+    spec = replace(spec, device="cpu" if spec.device == "auto" else spec.device, context=context)
+    found: dict[str, Run] = {}
+    makers: dict[str, Callable[[Spec], Run]] = REACHABLE
+    for name, make in makers.items():
+        try:
+            found[name] = make(spec)
+        except EngineError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    return found
+
+
+def _as_json(rounds: Rounds) -> str:
+    raw = {
+        name: {
+            "decode_tps": [each.decode_rate for each in of[1:]],
+            "ttft": [each.ttft for each in of[1:]],
+            "rounds": [asdict(each) for each in of],
+        }
+        for name, of in rounds.items()
+    }
+    return json.dumps({"engines": raw, "versions": _versions()}, allow_nan=False)
+
+
+def _table(rounds: Rounds, prompt: int) -> str:
+    reference = rounds.get(REFERENCE) or next(iter(rounds.values()))
+    rows = [_row(name, of, reference, prompt) for name, of in rounds.items()]
+    head = ("", "decode tok/s", "of transformers", "prefill tok/s", "words")
+    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [head, *rows]
     ]
-    ratio = f"{'ratio':13} {median(ratios):7.2f}         {min(ratios):.2f} to {max(ratios):.2f}"
-    how = f"median of {len(ours)} runs · prompt {prompt}, answer {length} tokens · {same}"
-    return "\n".join([*rows, ratio, how, f"{versions} · {peers.threads} threads"])
+    measured, length = len(reference) - 1, len(reference[-1].tokens)
+    how = f"median (lowest to highest) of {measured} runs · prompt {prompt}, answer {length} tokens"
+    return "\n".join([*lines, how, ", ".join(f"{a} {b}" for a, b in _versions().items())])
+
+
+def _row(
+    name: str, of: tuple[Round, ...], reference: tuple[Round, ...], prompt: int
+) -> tuple[str, ...]:
+    from ..engines.peers import first_difference
+
+    pairs = list(zip(of[1:], reference[1:], strict=True))
+    rates = [ours.decode_rate for ours, _ in pairs]
+    ratios = [ours.decode_rate / theirs.decode_rate for ours, theirs in pairs]
+    differs = first_difference(of[-1], reference[-1])
+    return (
+        name,
+        _spread(rates, figures.rate),
+        _spread(ratios, figures.factor),
+        _spread([prompt / ours.ttft for ours, _ in pairs], figures.rate),
+        "the same" if differs is None else f"differ from token {differs}",
+    )
+
+
+def _spread(numbers: list[float], shown: Callable[[float], str]) -> str:
+    return f"{shown(median(numbers))} ({shown(min(numbers))} to {shown(max(numbers))})"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
