@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tokenhud.engines.events import EngineError
 from tokenhud.engines.native import open_native
 from tokenhud.engines.options import Spec
-from tokenhud.engines.peers import (
+from tokenhud.engines.rounds import (
     Round,
     Run,
     first_difference,

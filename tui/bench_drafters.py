@@ -90,7 +90,7 @@ def _ours(engine: ProcessEngine, spec: Spec, prompt: str, length: int) -> dict[s
 def _peers(spec: Spec, length: int) -> dict[str, Callable[[str], Answer]]:
     """transformers' generate() in this process, plain and with its prompt lookup."""
     from ..engines.catalog import checkpoint
-    from ..engines.peers import transformers_run
+    from ..engines.rounds import transformers_run
     from ..engines.text import Text
     from ..engines.threads import wait_briefly
 

@@ -15,7 +15,7 @@ from ..engines.options import Spec
 from . import figures
 
 if TYPE_CHECKING:
-    from ..engines.peers import Round, Run
+    from ..engines.rounds import Round, Run
 
 QUESTION = "Explain how a sailing boat can sail against the wind."
 REFERENCE = "transformers"
@@ -33,7 +33,7 @@ def bench_peers(spec: Spec, runs: int, length: int, as_json: bool) -> int:
     prompt, _ = Text(checkpoint(spec.model)).prompt([Message("user", QUESTION)])
     engines = _engines(spec, len(prompt) + length)
     print(f"{runs} runs of {length} tokens each, after one warm-up ...", file=sys.stderr)
-    from ..engines.peers import measure
+    from ..engines.rounds import measure
 
     rounds = measure(engines, prompt, length, runs)
     print(_as_json(rounds) if as_json else _table(rounds, len(prompt)))
@@ -83,7 +83,7 @@ def _table(rounds: Rounds, prompt: int) -> str:
 def _row(
     name: str, of: tuple[Round, ...], reference: tuple[Round, ...], prompt: int
 ) -> tuple[str, ...]:
-    from ..engines.peers import first_difference
+    from ..engines.rounds import first_difference
 
     pairs = list(zip(of[1:], reference[1:], strict=True))
     rates = [ours.decode_rate for ours, _ in pairs]
