@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from .options import Sampling
 from .pick import Logits, pick
@@ -30,22 +30,18 @@ class Target(Protocol):
         ...
 
 
-@runtime_checkable
-class Chooser(Protocol):
-    """A target that can pick on its device, so that a pass brings ids to the host and no logits."""
-
-    def choose(
-        self, tokens: Sequence[int], last: int, sampling: Sampling
-    ) -> tuple[Iterable[int], Rows]: ...
+Choose = Callable[[Sequence[int], int, Sampling], tuple[Iterable[int], Rows]]
 
 
 def choose(
     target: Target, tokens: Sequence[int], last: int, sampling: Sampling
 ) -> tuple[Iterable[int], Rows]:
     """What the target picks after each of the `last` final tokens, and the logits behind it, which
-    hold until its next pass. Where they are on the host a pick is made when it is asked for."""
-    if isinstance(target, Chooser):
-        return target.choose(tokens, last, sampling)
+    hold until its next pass. A target with a `choose` of its own may pick on its device and bring
+    nothing but ids to the host; on the host a pick is made when it is asked for."""
+    own: Choose | None = getattr(target, "choose", None)
+    if own:
+        return own(tokens, last, sampling)
     rows = target.logits(tokens, last)
     return picks(rows, tokens, sampling), rows
 

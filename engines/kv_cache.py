@@ -24,7 +24,7 @@ class KvCache:
         self.context = context
         self.tree: Tree | None = None
         self.values = _allocate(config, dtype, device, context)
-        self._turns = turns(config.rope, context, device)
+        self.turns = turns(config.rope, context, device)
         self._tokens: list[int] = []
         self._filled = [0] * config.num_hidden_layers  # how many of the tokens each layer holds
         self._touched = 0  # slots ever written
@@ -62,17 +62,21 @@ class KvCache:
         slots = self.context if self.values.is_cuda else self._touched
         return self.values[:layers].nbytes // self.context * slots
 
+    def touch(self, end: int) -> None:
+        """Slots up to `end` are written."""
+        self._touched = max(self._touched, end)
+
     def row(self, start: int, end: int) -> Places:
         """The places of a text from `start` to `end`."""
-        self._touched = max(self._touched, end)
+        self.touch(end)
         mask = _causal(end - start, end, self.values.device)
-        return Places(slice(start, end), end, self._turns[start:end, None], mask)
+        return Places(slice(start, end), end, self.turns[start:end, None], mask)
 
     def branching(self, prefix: int, nodes: Sequence[Node]) -> Places:
         """The places of `nodes`: each sees the first `prefix` slots and its own branch."""
         device = self.values.device
         end = 1 + max(max(node.path) for node in nodes)
-        self._touched = max(self._touched, end)
+        self.touch(end)
         seen = np.zeros((len(nodes), end), dtype=np.bool_)
         seen[:, :prefix] = True
         for row, node in zip(seen, nodes, strict=True):
@@ -80,7 +84,7 @@ class KvCache:
         slots = torch.tensor([node.path[-1] for node in nodes], device=device)
         positions = torch.tensor([prefix + len(node.path) - 1 for node in nodes], device=device)
         mask = torch.from_numpy(seen).to(device)
-        return Places(slots, end, self._turns[positions, None], mask)
+        return Places(slots, end, self.turns[positions, None], mask)
 
 
 def _causal(n: int, end: int, device: torch.device) -> torch.Tensor | None:

@@ -29,5 +29,22 @@ def on_host(rows: Tensor) -> Logits:
     return array
 
 
+class DeviceRows:
+    """Logits that come to the host when one of them is looked at; see `choosing.Rows`."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self._rows = rows
+        self._host: Logits | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> Logits:
+        if self._host is None:
+            self._host = on_host(self._rows)
+        chosen: Logits = self._host[row]
+        return chosen
+
+
 def no_rows(vocabulary: int) -> Logits:
     return np.empty((0, vocabulary), dtype=np.float32)

@@ -1,0 +1,144 @@
+"""A pass of a few tokens through our own kernels, replayed as a CUDA graph.
+
+Decoding on a GPU is many short kernels, and starting them one by one costs more than they do. So
+each block size is captured once and replayed: what changes from pass to pass (ids, position) lies
+in device memory, and all the rest is fixed at capture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from ..kernels.attention import workspace_size
+from ..kernels.launch import ROWS, Workspace
+from ..kernels.norm import swiglu
+from .checkpoint import Config
+from .kv_cache import KvCache
+from .llama import Layer, Llama
+from .operations import Operations
+
+BLOCKS = (1, 2, 4, 8, ROWS)  # block sizes that are captured; others run in the next larger one
+REACH = 512  # positions that the first graph can attend to; the next ones have twice as many
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Device memory that all passes over one cache share."""
+
+    inputs: Tensor  # int32 [1 + ROWS]: the first token's position, then the ids
+    staged: Tensor  # the same on the host, pinned
+    logits: Tensor  # float32 [ROWS, vocab]
+    sums: Tensor  # float32, of attention's splits
+    workspace: Workspace
+
+    @classmethod
+    def beside(cls, cache: KvCache, config: Config) -> Scratch:
+        device, heads = cache.values.device, config.num_attention_heads
+        splits = workspace_size(ROWS, heads, config.head_dim, cache.context)
+        return cls(
+            torch.zeros(1 + ROWS, dtype=torch.int32, device=device),
+            torch.zeros(1 + ROWS, dtype=torch.int32, pin_memory=device.type == "cuda"),
+            torch.zeros(ROWS, config.vocab_size, dtype=torch.float32, device=device),
+            torch.empty(splits, dtype=torch.float32, device=device),
+            Workspace.on(device),
+        )
+
+
+class KernelPass:
+    """Logits of 1 to ROWS tokens that follow what a cache holds.
+
+    A row's arithmetic does not depend on how many others are in its block, so a drafted text is
+    the plain one to the bit.
+    """
+
+    def __init__(
+        self, model: Llama, cache: KvCache, operations: Operations, scratch: Scratch
+    ) -> None:
+        self._model = model
+        self._cache = cache
+        self._do = operations
+        self._scratch = scratch
+        self._turns = torch.view_as_real(cache.turns).contiguous()
+        self._replays: dict[tuple[int, int], Callable[[], None]] = {}
+        self._pool: tuple[int, int] | None = None  # memory that all graphs share
+
+    def fits(self, start: int, rows: int) -> bool:
+        """Whether a block can hold so many rows, its padding included."""
+        return 0 < rows <= ROWS and start + _block(rows) <= self._cache.context
+
+    def __call__(self, ids: Sequence[int], start: int) -> Tensor:
+        """Logits float32 [len(ids), vocab] on the device, which the next pass overwrites. Writes
+        the keys and values of `ids` at `start`. Does not wait for the device."""
+        block = _block(len(ids))
+        padding = [0] * (block - len(ids))
+        staged = self._scratch.staged
+        staged[: 1 + block] = torch.tensor([start, *ids, *padding], dtype=torch.int32)
+        self._scratch.inputs.copy_(staged, non_blocking=True)
+        self._replay(block, self._reach(start + block))()
+        return self._scratch.logits[: len(ids)]
+
+    def prepare(self) -> None:
+        """Compiles and captures what short texts need, which takes seconds the first time."""
+        for block in BLOCKS:
+            if block <= self._cache.context:
+                self._replay(block, self._reach(block))
+
+    def _reach(self, end: int) -> int:
+        reach = REACH
+        while reach < end:
+            reach *= 2
+        return min(reach, self._cache.context)
+
+    def _replay(self, block: int, reach: int) -> Callable[[], None]:
+        if (block, reach) not in self._replays:
+            self._replays[block, reach] = self._captured(block, reach)
+        return self._replays[block, reach]
+
+    def _captured(self, block: int, reach: int) -> Callable[[], None]:
+        run = partial(self._run, block, reach)
+        if not self._scratch.logits.is_cuda:  # the interpreter
+            return run
+        run()  # compiles; what it writes, the replay writes over
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            run()
+        self._pool = graph.pool()
+        return graph.replay
+
+    def _run(self, block: int, reach: int) -> None:
+        config, do, work = self._model.config, self._do, self._scratch.workspace
+        start, ids = self._scratch.inputs[:1], self._scratch.inputs[1 : 1 + block]
+        eps = config.rms_norm_eps
+        x = F.embedding(ids, self._model.embedding)
+        for layer, held in zip(self._model.layers, self._cache.values, strict=False):
+            norm, qkv = layer.attention_norm, layer.qkv
+            heads = do.norm_linear(x, norm, eps, qkv.weight, qkv.bias, workspace=work)
+            heads = heads.view(block, -1, config.head_dim)
+            mixed = do.attention(
+                heads, self._turns, held, start, reach=reach, workspace=self._scratch.sums
+            )
+            x = do.linear(mixed, layer.out.weight, layer.out.bias, x, workspace=work)
+            x = do.linear(
+                self._gated(layer, x), layer.down.weight, layer.down.bias, x, workspace=work
+            )
+        out = self._scratch.logits[:block]
+        head = self._model.head
+        do.norm_linear(x, self._model.norm, eps, head.weight, head.bias, out=out, workspace=work)
+
+    def _gated(self, layer: Layer, x: Tensor) -> Tensor:
+        do, work, eps = self._do, self._scratch.workspace, self._model.config.rms_norm_eps
+        norm, weight, bias = layer.mlp_norm, layer.gate_up.weight, layer.gate_up.bias
+        if bias is None:
+            return do.norm_gate_up(x, norm, eps, weight)
+        return swiglu(do.norm_linear(x, norm, eps, weight, bias, workspace=work))
+
+
+def _block(rows: int) -> int:
+    return next(block for block in BLOCKS if block >= rows)
