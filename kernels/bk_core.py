@@ -190,7 +190,8 @@ def _apply(
 def _config(n: int) -> Config:
     """Chunks of 256 keep eight planes in registers; a long row gets longer ones, so that no more
     than 1024 are carried in one program."""
-    return Config(max(256, triton.next_power_of_2(triton.cdiv(n, 1024))), 4)
+    chunk = max(256, triton.next_power_of_2(triton.cdiv(n, 1024)))
+    return Config(chunk, min(16, chunk // 64))
 
 
 def bk_core(

@@ -13,6 +13,7 @@ from . import __version__
 from .engines.events import EngineError
 from .engines.options import OptionError, Options, Sampling, Spec, from_record, limits
 
+EFFORTS = {"quick": (10, 2), "normal": (100, 10), "precise": (1000, 50)}  # runs, warm-ups
 EXIT_ERROR = 3  # 1 and 2 are verdicts of comparisons: see `tokenhud bench`
 
 
@@ -87,7 +88,41 @@ def _parser() -> argparse.ArgumentParser:
     screen.add_argument("--length", type=int, default=200, metavar="N", help="tokens an answer")
     screen.add_argument("--turns", type=int, default=1, metavar="N", help="answers a run")
     screen.set_defaults(run=_bench_screen)
+    _add_measuring(commands)
     return parser
+
+
+def _add_measuring(commands: Any) -> None:
+    kernels = commands.add_parser("kernels", help="time every GPU kernel beside torch")
+    kernels.add_argument("names", nargs="*", metavar="NAME", help="of kernels; all")
+    kernels.add_argument("--batch", type=_count, metavar="N", help="rows, or texts of bk_core")
+    kernels.add_argument("--seq", type=_count, metavar="N", help="positions")
+    kernels.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16", "float32"))
+    kernels.add_argument("--json", metavar="FILE", help="write the results here; - prints them")
+    kernels.set_defaults(run=_kernels)
+    kpi = commands.add_parser("kpi", help="whether speed, error and memory reach their targets")
+    kpi.add_argument("names", nargs="*", metavar="NAME", help="bk, memory, throughput; all")
+    kpi.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+    kpi.set_defaults(run=_kpi)
+    for command in (kernels, kpi):
+        effort = command.add_mutually_exclusive_group()
+        for name, (runs, warmup) in EFFORTS.items():
+            about = f"{runs} runs after {warmup} warm-ups"
+            effort.add_argument(
+                f"--{name}", dest="effort", action="store_const", const=name, help=about
+            )
+        command.set_defaults(effort="normal")
+        command.add_argument("--runs", type=_count, metavar="N", help="in place of these")
+        command.add_argument("--warmup", type=_count, metavar="N", help="in place of these")
+        command.add_argument(
+            "--out", type=Path, metavar="DIR", help="write results here; none is overwritten"
+        )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return int(text)
 
 
 def _add_options(parser: argparse.ArgumentParser, options: type[Options], title: str) -> None:
@@ -193,6 +228,26 @@ def _bench_screen(given: argparse.Namespace) -> int:
     from .tui.bench_screen import bench_screen
 
     return bench_screen(given.runs, given.length, given.turns, given.json)
+
+
+def _kernels(given: argparse.Namespace) -> int:
+    from .tui.kernels_report import Asked, report_kernels
+
+    runs, warmup = _effort(given)
+    return report_kernels(
+        Asked(given.names, given.batch, given.seq, runs, warmup, given.dtype, given.json, given.out)
+    )
+
+
+def _kpi(given: argparse.Namespace) -> int:
+    from .tui.kpi_report import report_kpis
+
+    return report_kpis(given.names, *_effort(given), given.json, given.out)
+
+
+def _effort(given: argparse.Namespace) -> tuple[int, int]:
+    runs, warmup = EFFORTS[given.effort]
+    return given.runs or runs, given.warmup or warmup
 
 
 if __name__ == "__main__":

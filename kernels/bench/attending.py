@@ -15,9 +15,8 @@ def attention_cases(on: Setting) -> Iterator[Case]:
     from ..attention import attention, workspace_size
     from ..reference.attention import attention as reference
 
-    shape, start, known = on.shape, *_start(on)
-    heads, turns = _heads(on), _turns(on)
-    caches = _caches(on)
+    shape, (start, known) = on.shape, _start(on)
+    heads, turns, caches = _heads(on), _turns(on), _caches(on)
     size = workspace_size(on.batch, shape.queries, shape.dim, on.seq)
     workspace = torch.empty(size, dtype=torch.float32, device=on.device)
     queries = heads[None, :, : shape.queries].transpose(1, 2)
@@ -78,6 +77,8 @@ def rotate_and_write_cases(on: Setting) -> Iterator[Case]:
 
 def _start(on: Setting) -> tuple[Tensor, Tensor]:
     """The first row's position on the device, and on the host for a reference that reads it."""
+    if on.seq < on.batch:
+        raise ValueError(f"{on.batch} rows do not fit in {on.seq} positions.")
     known = torch.tensor([on.seq - on.batch], dtype=torch.int32)
     return known.to(on.device), known
 
