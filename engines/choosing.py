@@ -30,18 +30,21 @@ class Target(Protocol):
         ...
 
 
-Choose = Callable[[Sequence[int], int, Sampling], tuple[Iterable[int], Rows]]
+Choose = Callable[[Sequence[int], int, Sampling, bool], tuple[Iterable[int], Rows]]
 
 
 def choose(
-    target: Target, tokens: Sequence[int], last: int, sampling: Sampling
+    target: Target, tokens: Sequence[int], last: int, sampling: Sampling, ahead: bool = False
 ) -> tuple[Iterable[int], Rows]:
     """What the target picks after each of the `last` final tokens, and the logits behind it, which
     hold until its next pass. A target with a `choose` of its own may pick on its device and bring
-    nothing but ids to the host; on the host a pick is made when it is asked for."""
+    nothing but ids to the host; on the host a pick is made when it is asked for. `ahead` says that
+    the text will go on with the pick and nobody looks at the logits, so that such a target may
+    begin its next pass at once.
+    """
     own: Choose | None = getattr(target, "choose", None)
     if own:
-        return own(tokens, last, sampling)
+        return own(tokens, last, sampling, ahead)
     rows = target.logits(tokens, last)
     return picks(rows, tokens, sampling), rows
 

@@ -36,8 +36,8 @@ class DraftModel:
         if len(tokens) <= self._start or self._strange or self._reads_on(tokens):
             return []
         text = list(tokens)
-        for _ in range(min(k, self._model.context - len(tokens))):
-            text += self._next(text)
+        for left in reversed(range(min(k, self._model.context - len(tokens)))):
+            text += self._next(text, ahead=left > 0)
         return text[len(tokens) :]
 
     def observe(self, tokens: Sequence[int], fresh: int, rows: Rows) -> None:  # noqa: ARG002
@@ -46,9 +46,9 @@ class DraftModel:
     def memory(self) -> int:
         return 0  # the model's own memory is told by whoever holds it
 
-    def _next(self, text: Sequence[int]) -> Iterable[int]:
+    def _next(self, text: Sequence[int], ahead: bool) -> Iterable[int]:
         if self._model.vocabulary <= self._vocabulary:
-            return choose(self._model, text, 1, self._sampling)[0]
+            return choose(self._model, text, 1, self._sampling, ahead)[0]
         row = self._model.logits(text, 1)[:, : self._vocabulary]
         return picks(row, text, self._sampling)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from .events import EngineError
+from .flight import Flight
 from .kv_cache import KvCache
 from .llama import Llama
 from .options import Sampling
-from .pick import INVALID
 
 if TYPE_CHECKING:
     from .kernel_pass import KernelPass
@@ -53,14 +53,23 @@ class Gpu:
             self._passes[layers] = held
         return self._passes[layers]
 
-    def picks(self, rows: Tensor, tokens: Sequence[int], sampling: Sampling) -> Iterable[int]:
-        """What `pick.pick` says of each of `rows`, which follow the last of `tokens` one by one.
-        One copy of ids to the host, which waits for the device."""
-        from ..kernels.sampling import pick
-
+    def send(self, rows: Tensor, tokens: Sequence[int], sampling: Sampling) -> Flight:
+        """Has picked what `pick.pick` says of each of `rows`, which follow the last of `tokens`
+        one by one, without waiting for it."""
         self._place.fill_(len(tokens) - len(rows) + 1)
         if sampling.repetition_penalty != 1:
             self._said[: len(tokens)].copy_(torch.tensor(tokens, dtype=torch.int32))
+        return self._picked(rows, sampling)
+
+    def follow(self, run: KernelPass, ids: Tensor, start: int, sampling: Sampling) -> Flight:
+        """The pass over the token that lies in `ids`, seen by the host or not, and what is picked
+        after it."""
+        self._place.fill_(start + 1)
+        return self._picked(run.follow(ids, start), sampling)
+
+    def _picked(self, rows: Tensor, sampling: Sampling) -> Flight:
+        from ..kernels.sampling import pick
+
         ids = pick(
             rows,
             temperature=sampling.temperature,
@@ -72,7 +81,7 @@ class Gpu:
             positions=self._place,
             history=self._said,
         )
-        return map(_valid, ids.tolist())
+        return Flight(ids, sampling)
 
 
 def open_gpu(model: Llama, cache: KvCache, asked: str) -> tuple[Gpu | None, tuple[str, ...]]:
@@ -106,9 +115,3 @@ def _obstacle(model: Llama, values: Tensor) -> tuple[str, str]:
     if find_spec("triton") is None:
         return NO_TRITON
     return "", ""
-
-
-def _valid(picked: int) -> int:
-    if picked < 0:
-        raise EngineError(*INVALID)
-    return picked

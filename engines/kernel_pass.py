@@ -83,6 +83,13 @@ class KernelPass:
         self._replay(block, self._reach(start + block))()
         return self._scratch.logits[: len(ids)]
 
+    def follow(self, ids: Tensor, start: int) -> Tensor:
+        """As a call with the one id that lies in `ids` on the device, seen by the host or not."""
+        self._scratch.inputs[:1].fill_(start)
+        self._scratch.inputs[1:2].copy_(ids)
+        self._replay(1, self._reach(start + 1))()
+        return self._scratch.logits[:1]
+
     def prepare(self) -> None:
         """Compiles and captures what short texts need, which takes seconds the first time."""
         for block in BLOCKS:

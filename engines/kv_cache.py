@@ -9,6 +9,7 @@ import torch
 
 from .checkpoint import Config
 from .events import EngineError
+from .flight import Flight
 from .llama import Places
 from .prefix import shared
 from .rope import turns
@@ -23,6 +24,7 @@ class KvCache:
     def __init__(self, config: Config, dtype: torch.dtype, device: str, context: int) -> None:
         self.context = context
         self.tree: Tree | None = None
+        self.awaited: Flight | None = None  # picks after the text held and one more token
         self.values = _allocate(config, dtype, device, context)
         self.turns = turns(config.rope, context, device)
         self._tokens: list[int] = []
@@ -38,7 +40,7 @@ class KvCache:
 
     def crop(self, tokens: Sequence[int]) -> None:
         """Forgets all but `tokens`, which are held, before it is written over."""
-        tree, self.tree = self.tree, None
+        tree, self.tree, self.awaited = self.tree, None, None
         if tree and len(tokens) > len(tree.prefix):
             self._straighten(tree, tokens)
         self._filled = [min(filled, len(tokens)) for filled in self._filled]

@@ -8,7 +8,7 @@ from operator import eq
 from typing import NamedTuple, Protocol
 
 from .choosing import Rows, Target, choose
-from .drafters import Drafter
+from .drafters import Drafter, Plain
 from .options import Sampling
 from .pick import margin
 
@@ -96,12 +96,14 @@ def decode(
     gamma.begin()
     tokens = list(prompt)
     end = len(prompt) + room
+    unseen = isinstance(drafter, Plain) and not margins  # nothing looks at logits
     while len(tokens) < end:
         began, held = clock(), len(tokens)
         space = min(gamma.next(), end - held - 1)
         draft = drafter.propose(tokens, space)[:space] if space else []
         drafted = clock()
-        picks, rows = choose(target, [*tokens, *draft], len(draft) + 1, sampling)
+        ahead = unseen and held + 1 < end
+        picks, rows = choose(target, [*tokens, *draft], len(draft) + 1, sampling, ahead)
         _extend(tokens, picks, draft, stop)
         passed = clock()
         new = tuple(tokens[held:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,9 +13,15 @@ from .options import Sampling
 
 Logits = NDArray[np.floating]
 Ids = NDArray[np.intp]
+Uniforms = NDArray[np.float64]
 Noise = NDArray[np.float64]
 
-ROUNDING = 1e-6  # nats; far more than float64 can be wrong by in a bound
+INVALID = (
+    "The engine produced invalid numbers (NaN or infinity).",
+    "Try another dtype or another model file.",
+)
+ROUNDING = 1e-6  # far more than float64 can be wrong by in a bound
+LEAST_NOISE = 2.0**-54  # half of the least that is drawn above 0
 
 
 def pick(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> int:
@@ -31,7 +36,8 @@ def pick(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> int:
     if sampling.temperature == 0 or len(worth) == 1:
         won = int(np.argmax(worth))
     else:
-        won = _winner(worth, _noise(kept, len(logits), sampling, len(tokens)), sampling.temperature)
+        uniforms = _uniforms(kept, len(logits), sampling, len(tokens))
+        won = _winner(worth, uniforms, sampling.temperature)
     return won if kept is None else int(kept[won])
 
 
@@ -42,8 +48,8 @@ def margin(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> float:
     if len(worth) == 1:
         return math.inf
     if sampling.temperature:
-        noise = _noise(kept, len(logits), sampling, len(tokens))
-        worth = -_log_times(worth, noise, sampling.temperature)
+        uniforms = _uniforms(kept, len(logits), sampling, len(tokens))
+        worth = -_log_times(worth, uniforms, sampling.temperature)
     second, best = np.partition(worth, -2)[-2:]
     return float(best) - float(second)
 
@@ -80,10 +86,7 @@ def _choices(
     logits: Logits, sampling: Sampling, tokens: Sequence[int]
 ) -> tuple[Ids | None, Logits]:
     if not np.isfinite(logits.max()):  # which is NaN where any is
-        raise EngineError(
-            "The engine produced invalid numbers (NaN or infinity).",
-            "Try another dtype or another model file.",
-        )
+        raise EngineError(*INVALID)
     if sampling.repetition_penalty != 1:
         logits = penalised(logits, tokens, sampling.repetition_penalty)
     return candidates(logits, sampling) if sampling.temperature else (None, logits)
@@ -125,37 +128,45 @@ def _highest(logits: Logits, edge: np.floating, count: int) -> Ids:
     return np.delete(kept, np.flatnonzero(logits[kept] == edge)[-surplus:]) if surplus else kept
 
 
-def _noise(kept: Ids | None, vocabulary: int, sampling: Sampling, position: int) -> Noise:
-    """A unit exponential for each id in `kept`, the same whatever else is kept.
+def _uniforms(kept: Ids | None, vocabulary: int, sampling: Sampling, position: int) -> Uniforms:
+    """A draw from [0, 1) for each id in `kept`, the same whatever else is kept.
 
-    numpy's Philox because torch's CPU generator ignores all but the low 32 bits of a seed. In
-    float64: of float32 draws one in millions is exactly 0, and over a large vocabulary that lets
-    a hopeless token win every few hundred places.
+    The words of Philox4x64-10 (Salmon et al. 2011) with the seed as key and (1 + id // 4,
+    position) as counter, of which the upper 53 bits count: kernels/philox.py draws the same on a
+    GPU. numpy's because torch's CPU generator ignores all but the low 32 bits of a seed.
     """
     bits = np.random.Philox(key=sampling.seed or 0, counter=position << 64)
     size = vocabulary if kept is None else int(kept[-1]) + 1  # drawn in the order of ids
-    noise = np.random.Generator(bits).standard_exponential(size)
-    np.maximum(noise, sys.float_info.min, out=noise)
-    return noise if kept is None else noise[kept]
+    uniforms = np.random.Generator(bits).random(size)
+    return uniforms if kept is None else uniforms[kept]
 
 
-def _winner(worth: Logits, noise: Noise, temperature: float) -> int:
+def _noise(uniforms: Uniforms) -> Noise:
+    """Unit exponentials, which grow with the draws; 1 - u is exact. In float64: of float32 draws
+    one in millions is exactly 0, and over a large vocabulary that lets a hopeless token win every
+    few hundred places."""
+    return np.maximum(-np.log(1 - uniforms), LEAST_NOISE)
+
+
+def _winner(worth: Logits, uniforms: Uniforms, temperature: float) -> int:
     """The first to arrive, looked for only among those who can be.
 
     The likeliest and the one of least noise tell `by` when somebody is there. Who is earlier has
     less noise than that, and is likely enough to be so at least with the least noise of all.
     """
-    best, least = int(np.argmax(worth)), int(np.argmin(noise))
-    top, low = float(worth[best]), math.log(noise[least])
-    by = min(math.log(noise[best]), low + (top - float(worth[least])) / temperature) + ROUNDING
-    near = np.flatnonzero((worth >= top - temperature * (by - low)) & (noise <= math.exp(by)))
-    return int(near[np.argmin(_log_times(worth[near], noise[near], temperature))])
+    best, least = int(np.argmax(worth)), int(np.argmin(uniforms))
+    top = float(worth[best])
+    high, low = np.log(_noise(uniforms[[best, least]])).tolist()
+    by = min(high, low + (top - float(worth[least])) / temperature) + ROUNDING
+    limit = ROUNDING - math.expm1(-math.exp(by))
+    near = np.flatnonzero((worth >= top - temperature * (by - low)) & (uniforms <= limit))
+    return int(near[np.argmin(_log_times(worth[near], uniforms[near], temperature))])
 
 
-def _log_times(worth: Logits, noise: Noise, temperature: float) -> NDArray[np.float64]:
+def _log_times(worth: Logits, uniforms: Uniforms, temperature: float) -> NDArray[np.float64]:
     """log of when each arrives, up to a term that all share."""
     behind: NDArray[np.float64] = worth.max() - worth.astype(np.float64)
     with np.errstate(over="ignore"):  # of a temperature of next to nothing
         behind /= temperature
-    behind += np.log(noise)
+    behind += np.log(_noise(uniforms))
     return behind

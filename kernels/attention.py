@@ -60,6 +60,8 @@ def _attend(
 ):
     """One split of one key head for a tile of rows, each a query head of a token."""
     split, key, tile = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    if PDL:
+        gdc_launch_dependents()  # so that later kernels can fetch weights while this one waits
     old = tl.load(start)
     end = tl.minimum(old + n, reach)
     if split * SPLIT >= end:
@@ -78,7 +80,6 @@ def _attend(
     v = tl.load(held_values, mask=(slot < old) & inside, other=0.0)
     if PDL:
         gdc_wait()
-        gdc_launch_dependents()
     q = tl.load(heads + token * row_stride + head * DIM + column, mask=real, other=0.0)
     if split * SPLIT + SPLIT > old:
         fresh = (slot >= old) & (slot < end) & inside
@@ -124,8 +125,8 @@ def _combine(
     seen = tl.minimum(tl.load(start) + row // HEADS + 1, reach)
     column = tl.arange(0, PADDED)[None, :]
     if PDL:
-        gdc_wait()
         gdc_launch_dependents()
+        gdc_wait()
     peak = -float("inf")
     total = 0.0
     mixed = tl.zeros([PADDED], tl.float32)

@@ -30,6 +30,7 @@ class Config(NamedTuple):
     warps: int
     stages: int  # loads in flight: depth of the software pipeline
     prefetch: int = 0  # inner positions fetched into L2 while the kernel before still runs
+    early: bool = True  # whether the next kernel may start to do so at once, or after the loop
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from .quantised import Int4, Int8
 
 Weight = Tensor | Int8 | Int4
 
-PROGRAMS = 264  # two for each processor of an H100
+PROCESSORS = 132  # of an H100 or H200
 
 
 def linear(
@@ -110,7 +110,7 @@ def _launch(
     if norm is not None and x.dtype == torch.float16:  # no room for rows before they are divided
         x, norm = F.rms_norm(x, norm.shape, norm.to(x.dtype), eps), None
     width = values.shape[1]
-    config = config or _config(columns, gated, x.dtype, group)
+    config = config or _config(columns, inner, gated, x.dtype, group)
     block_k = min(config.block_k, group or config.block_k)
     blocks = triton.cdiv(width, block_k)
     most = 1 if gated else config.split_k
@@ -148,6 +148,7 @@ def _launch(
         BLOCK_K=block_k,
         SPLIT_K=split,
         PREFETCH=ahead if even and values.data_ptr() % 16 == 0 else 0,
+        EARLY=config.early,
         PDL=dependent,
         ROWS=ROWS,
         num_warps=config.warps,
@@ -164,14 +165,15 @@ def _parts(weight: Weight) -> tuple[Tensor, Tensor | None, int]:
     return weight.values, weight.scales, weight.group if isinstance(weight, Int4) else 0
 
 
-def _config(columns: int, gated: bool, dtype: torch.dtype, group: int) -> Config:
-    """Two programs for each of some 132 processors, if need be by sharing the inner dimension."""
+def _config(columns: int, inner: int, gated: bool, dtype: torch.dtype, group: int) -> Config:
+    """About one program for each processor, if need be by sharing the inner dimension."""
     if dtype == torch.float32:  # no tensor cores; larger tiles would not fit the registers
         return Config(block_n=32, block_k=32, split_k=1, warps=4, stages=3)
-    block_n = 32 if gated and columns < 64 * PROGRAMS else 64
-    split = max(1, PROGRAMS // triton.cdiv(columns, block_n))
-    block_k = 64 if group else 128  # bytes of int4 make two tiles
-    return Config(block_n, block_k, split, warps=4, stages=4, prefetch=256)
+    if gated:
+        return Config(64, 64 if group else 128, 1, warps=4, stages=3, prefetch=768)
+    tiles, blocks = triton.cdiv(columns, 64), inner // 128
+    split = max(1, min(PROCESSORS // tiles, blocks // 4))
+    return Config(64, 64 if group else 128, split, warps=4, stages=4, prefetch=512)
 
 
 def _check(
@@ -226,6 +228,7 @@ def _linear(
     BLOCK_K: tl.constexpr,
     SPLIT_K: tl.constexpr,
     PREFETCH: tl.constexpr,
+    EARLY: tl.constexpr,
     PDL: tl.constexpr,
     ROWS: tl.constexpr,
 ):
@@ -238,7 +241,7 @@ def _linear(
     col = tile * BLOCK_N + tl.arange(0, BLOCK_N)
     stored = tl.minimum(col, N - 1)  # columns beyond the last repeat it and are not written
     if PDL:
-        _begin(weight, stored, N, width, first, GATED, PREFETCH)
+        _begin(weight, stored, N, width, first, GATED, PREFETCH, EARLY)
     total = tl.zeros((BLOCK_N, ROWS), tl.float32)
     up = tl.zeros((BLOCK_N, ROWS), tl.float32)
     squares = tl.zeros((BLOCK_K, ROWS), tl.float32)
@@ -255,6 +258,7 @@ def _linear(
             total = _add(weight, stored, k, K, rows, total, EVEN)
             if GATED:
                 up = _add(weight, stored + N, k, K, rows, up, EVEN)
+    _end(PDL, EARLY)
     square = tl.sum(squares, axis=0)
     arrived = SPLIT_K - 1
     if SPLIT_K > 1:
@@ -271,14 +275,31 @@ def _linear(
 
 
 @triton.jit
-def _begin(weight, col, N, width, first, GATED: tl.constexpr, PREFETCH: tl.constexpr):
+def _begin(
+    weight,
+    col,
+    N,
+    width,
+    first,
+    GATED: tl.constexpr,
+    PREFETCH: tl.constexpr,
+    EARLY: tl.constexpr,
+):
     """Lets the next kernel start, and waits for the last one with the first weights under way."""
-    gdc_launch_dependents()
+    if EARLY:
+        gdc_launch_dependents()
     if PREFETCH:
         prefetch(weight, col, width, first, PREFETCH)
         if GATED:
             prefetch(weight, col + N, width, first, PREFETCH)
     gdc_wait()
+
+
+@triton.jit
+def _end(PDL: tl.constexpr, EARLY: tl.constexpr):
+    """Lets the next kernel start where it could not before."""
+    if PDL and not EARLY:
+        gdc_launch_dependents()
 
 
 @triton.jit

@@ -102,10 +102,16 @@ def test_every_vocabulary_and_temperature(vocab, temperature, device):
 
 @pytest.mark.parametrize("filters", [{"top_k": 17}, {"top_p": 0.6}, {"top_p": 0.0}], ids=str)
 def test_of_equals_the_lower_ids_stay(filters, device):
+    """Of zeros of both signs, some of which would win but for the filter."""
     logits = np.zeros((1, 31), dtype=np.float32)
     logits[0, 1::2], logits[0, 13:15] = -0.0, -1
-    sampling = Sampling(temperature=100, seed=2, **filters)
-    assert picks(logits, sampling, [], 0, device, config=SMALL) == expected(logits, sampling, [], 0)
+
+    def won(seed, **filters):
+        return expected(logits, Sampling(temperature=100, seed=seed, **filters), [], 0)
+
+    seed = next(seed for seed in range(99) if won(seed) != won(seed, **filters))
+    sampling = Sampling(temperature=100, seed=seed, **filters)
+    assert picks(logits, sampling, [], 0, device, config=SMALL) == won(seed, **filters)
 
 
 def test_greedy_takes_the_first_of_equals(device):
@@ -142,7 +148,7 @@ def test_invalid_rows_are_marked_and_others_not(temperature, bad, device):
 
 def test_a_row_alone_or_in_a_block_and_strided_is_picked_alike(device):
     wide = torch.from_numpy(rows(2, 40)).to(device)
-    options = given(Sampling(temperature=1, seed=9, top_k=6), [], 0, device)
+    options = given(Sampling(temperature=1, seed=9, min_p=0.01), [], 0, device)
     together = pick(wide[:, :20], **options, config=SMALL).tolist()
     for i, won in enumerate(together):
         options["positions"].fill_(i)

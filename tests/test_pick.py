@@ -46,8 +46,9 @@ def race(logits, sampling, position):
     """Ids and scores of all that run, by the definition: logit over temperature, plus Gumbel
     noise of (seed, position) and the id."""
     ids = sorted_out(logits, sampling)
-    bits = np.random.Philox(key=sampling.seed, counter=position << 64)
-    noise = np.log(np.random.Generator(bits).standard_exponential(len(logits)))
+    words = np.random.Philox(key=sampling.seed, counter=position << 64).random_raw(len(logits))
+    uniforms = (words >> np.uint64(11)) * 2.0**-53
+    noise = np.log(-np.log1p(-uniforms))
     with np.errstate(over="ignore"):
         worth = (logits[ids].astype(np.float64) - float(logits.max())) / sampling.temperature
     return ids, worth - noise[ids]
