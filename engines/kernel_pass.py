@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from ..kernels.attention import workspace_size
-from ..kernels.launch import ROWS, Workspace
+from ..kernels.launch import ROWS, Sums, Workspace
 from ..kernels.norm import swiglu
 from .checkpoint import Config
 from .kv_cache import KvCache
@@ -64,6 +64,8 @@ class KernelPass:
         self._cache = cache
         self._do = operations
         self._scratch = scratch
+        self._norms = [_wide(layer) for layer in model.layers]
+        self._norm = model.norm.float()
         self._turns = torch.view_as_real(cache.turns).contiguous()
         self._replays: dict[tuple[int, int], Callable[[], None]] = {}
         self._pool: tuple[int, int] | None = None  # memory that all graphs share
@@ -124,27 +126,38 @@ class KernelPass:
         start, ids = self._scratch.inputs[:1], self._scratch.inputs[1 : 1 + block]
         eps = config.rms_norm_eps
         x = F.embedding(ids, self._model.embedding)
-        for layer, held in zip(self._model.layers, self._cache.values, strict=False):
-            norm, qkv = layer.attention_norm, layer.qkv
-            heads = do.norm_linear(x, norm, eps, qkv.weight, qkv.bias, workspace=work)
-            heads = heads.view(block, -1, config.head_dim)
+        layers = zip(self._model.layers, self._norms, self._cache.values, strict=False)
+        for layer, (norm, mlp_norm), held in layers:
+            heads = self._heads(layer, norm, x)
             mixed = do.attention(
                 heads, self._turns, held, start, reach=reach, workspace=self._scratch.sums
             )
             x = do.linear(mixed, layer.out.weight, layer.out.bias, x, workspace=work)
-            x = do.linear(
-                self._gated(layer, x), layer.down.weight, layer.down.bias, x, workspace=work
-            )
+            gated = self._gated(layer, mlp_norm, x)
+            x = do.linear(gated, layer.down.weight, layer.down.bias, x, workspace=work)
         out = self._scratch.logits[:block]
         head = self._model.head
-        do.norm_linear(x, self._model.norm, eps, head.weight, head.bias, out=out, workspace=work)
+        do.norm_linear(x, self._norm, eps, head.weight, head.bias, out=out, workspace=work)
 
-    def _gated(self, layer: Layer, x: Tensor) -> Tensor:
+    def _heads(self, layer: Layer, norm: Tensor, x: Tensor) -> Tensor | Sums:
+        do, work, config = self._do, self._scratch.workspace, self._model.config
+        arguments = (x, norm, config.rms_norm_eps, layer.qkv.weight, layer.qkv.bias)
+        if do.norm_sums:
+            return do.norm_sums(*arguments, workspace=work)
+        whole = do.norm_linear(*arguments, workspace=work)
+        return whole.view(len(x), -1, config.head_dim)
+
+    def _gated(self, layer: Layer, norm: Tensor, x: Tensor) -> Tensor:
         do, work, eps = self._do, self._scratch.workspace, self._model.config.rms_norm_eps
-        norm, weight, bias = layer.mlp_norm, layer.gate_up.weight, layer.gate_up.bias
+        weight, bias = layer.gate_up.weight, layer.gate_up.bias
         if bias is None:
             return do.norm_gate_up(x, norm, eps, weight)
         return swiglu(do.norm_linear(x, norm, eps, weight, bias, workspace=work))
+
+
+def _wide(layer: Layer) -> tuple[Tensor, Tensor]:
+    """Norms in float32: kernels can load these while they compute, which they cannot in 16 bits."""
+    return layer.attention_norm.float(), layer.mlp_norm.float()
 
 
 def _block(rows: int) -> int:

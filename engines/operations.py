@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..kernels import linear as kernels
 from ..kernels.attention import attention
-from ..kernels.launch import Workspace
+from ..kernels.launch import Sums, Workspace
 from ..kernels.reference import linear as reference
 from .kv_cache import KvCache
 from .llama import Llama
@@ -25,6 +25,7 @@ class Operations(NamedTuple):
     linear: Operation
     norm_linear: Operation
     norm_gate_up: Operation
+    norm_sums: Callable[..., Sums] | None  # in place of norm_linear before attention
     attention: Operation = attention
 
 
@@ -49,14 +50,21 @@ def choose_operations(
         "norm_gate_up": lambda do: do(x, layer.mlp_norm, eps, layer.gate_up.weight),
     }
     chosen: dict[str, Operation] = {}
-    notes = []
+    problems: dict[str, str] = {}
     for name, attempt in tries.items():
         kernel, plain = getattr(kernels, name), _without(getattr(reference, name))
         problem = _problem(kernel, plain, attempt)
         chosen[name] = plain if problem else kernel
         if problem:
-            notes.append(f"torch computes {name}: {problem}.")
-    return Operations(**chosen), tuple(notes)
+            problems[name] = problem
+    notes = (f"torch computes {name}: {problem}." for name, problem in problems.items())
+    sums = None if "norm_linear" in problems or not _summed(qkv.weight, x) else kernels.norm_sums
+    return Operations(**chosen, norm_sums=sums), tuple(notes)
+
+
+def _summed(weight: object, x: Tensor) -> bool:
+    """float16 has no room for rows before they are normed, and narrow weights a kernel apart."""
+    return isinstance(weight, Tensor) and x.dtype != torch.float16
 
 
 def _without(plain: Operation) -> Operation:

@@ -21,7 +21,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from .launch import ROWS, operand, pdl
+from .launch import ROWS, Sums, operand, pdl
 from .rope import check, turned
 
 
@@ -32,23 +32,28 @@ class Split(NamedTuple):
     warps: int
 
 
-SPLIT = Split(slots=64, warps=4)
+SPLIT = Split(slots=32, warps=4)
 COMBINED: tl.constexpr = tl.constexpr(32)  # splits in flight when a row combines them
 
 
 @triton.jit(do_not_specialize=["slots", "n", "reach"])
 def _attend(
     heads,
+    squares,
+    bias,
     turns,
     start,
     cache,
     sums,
     stats,
     row_stride,
+    inner,
+    eps,
     slots,
     n,
     reach,
     scale,
+    SUMS: tl.constexpr,
     KEYS: tl.constexpr,
     GROUP: tl.constexpr,
     DIM: tl.constexpr,
@@ -80,14 +85,23 @@ def _attend(
     v = tl.load(held_values, mask=(slot < old) & inside, other=0.0)
     if PDL:
         gdc_wait()
-    q = tl.load(heads + token * row_stride + head * DIM + column, mask=real, other=0.0)
+    query_at = head * DIM + column
+    q = _read(
+        heads, squares, bias, token, query_at, real, row_stride, inner, eps, SUMS, TILE, k.dtype
+    )
     if split * SPLIT + SPLIT > old:
         fresh = (slot >= old) & (slot < end) & inside
-        new = heads + (slot - old) * row_stride + (KEYS * GROUP + key) * DIM + column
-        new_keys = tl.load(new, mask=fresh, other=0.0)
+        new = slot - old
+        key_at = (KEYS * GROUP + key) * DIM + column
+        new_keys = _read(
+            heads, squares, bias, new, key_at, fresh, row_stride, inner, eps, SUMS, TILE, k.dtype
+        )
         new_turns = tl.load(turns + slot * DIM + column, mask=fresh, other=0.0)
         k = tl.where(fresh, turned(new_keys, new_turns).to(k.dtype), k)
-        new_values = tl.load(new + KEYS * DIM, mask=fresh, other=0.0)
+        value_at = key_at + KEYS * DIM
+        new_values = _read(
+            heads, squares, bias, new, value_at, fresh, row_stride, inner, eps, SUMS, TILE, k.dtype
+        )
         v = tl.where(fresh, new_values, v)
         tl.store(held_keys, k, mask=fresh & (tile == 0))
         tl.store(held_values, v, mask=fresh & (tile == 0))
@@ -104,6 +118,36 @@ def _attend(
     tl.store(sums + at.to(tl.int64) * DIM + column, mixed, mask=real)
     tl.store(stats + 2 * at, peak, mask=token < n)
     tl.store(stats + 2 * at + 1, tl.sum(weights, axis=1, keep_dims=True), mask=token < n)
+
+
+@triton.jit
+def _read(
+    heads,
+    squares,
+    bias,
+    token,
+    at,
+    mask,
+    stride,
+    inner,
+    eps,
+    SUMS: tl.constexpr,
+    ROWS: tl.constexpr,
+    DTYPE: tl.constexpr,
+):
+    """Elements `at` of the rows of tokens; where they are still partial sums, their total."""
+    if SUMS == 0:
+        return tl.load(heads + token * stride + at, mask=mask, other=0.0)
+    total = tl.zeros(mask.shape, tl.float32)
+    square = tl.zeros(token.shape, tl.float32)
+    row = tl.minimum(tl.maximum(token, 0), ROWS - 1)  # what is no row of the block is masked
+    for split in tl.static_range(SUMS):
+        total += tl.load(heads + (split * ROWS + row) * stride + at, mask=mask, other=0.0)
+        square += tl.load(squares + split * ROWS + row)
+    total *= tl.rsqrt(square / inner + eps)
+    if bias is not None:
+        total += tl.load(bias + at, mask=mask, other=0.0).to(tl.float32)
+    return total.to(DTYPE)
 
 
 @triton.jit(do_not_specialize=["n", "reach"])
@@ -151,7 +195,7 @@ def _combine(
 
 
 def attention(
-    heads: Tensor,
+    heads: Tensor | Sums,
     turns: Tensor,
     cache: Tensor,
     start: Tensor,
@@ -165,7 +209,8 @@ def attention(
     and values are written to the slots from `start` (int32 [1]) on, and row i sees the slots up to
     `start` + i.
 
-    `heads` [n, query + 2 key heads, dim] are not turned yet and stay as they are; `turns`
+    `heads` [n, query + 2 key heads, dim], or the sums of the product that yields them, are not
+    turned yet and stay as they are; `turns`
     [context, dim / 2, 2] float32 and `cache` [2, key heads, slots, dim] as in `rotate_and_write`.
     `reach` bounds `start` + n and decides the launch, as a CUDA graph needs it; rows beyond it are
     neither written nor seen. `workspace` holds `workspace_size` floats.
@@ -173,12 +218,13 @@ def attention(
     With dependent launches, `start` and the older slots are read while kernels before this one
     still run: they must have been written before the first dependent launch of the pass.
     """
-    n, count, dim = heads.shape
-    check(heads, turns, start, cache)
-    keys, slots = cache.shape[1:3]
+    keys, slots, dim = cache.shape[1:]
+    parts = _parts(heads, dim)
+    n, count, dtype = parts.rows, parts.columns // dim, parts.dtype
+    check(count, dim, dtype, turns, start, cache)
     queries = count - 2 * keys
     if out is None:
-        out = torch.empty(n, queries * dim, dtype=heads.dtype, device=heads.device)
+        out = torch.empty(n, queries * dim, dtype=dtype, device=cache.device)
     if out.shape != (n, queries * dim) or not out.is_contiguous():
         raise ValueError("The output must be contiguous [n, query heads * dim].")
     if not n <= reach <= slots:
@@ -188,26 +234,31 @@ def attention(
         raise ValueError(f"The workspace must hold {size} floats for this pass.")
     splits, rows = triton.cdiv(reach, split.slots), n * queries
     sums, stats = workspace[: splits * rows * dim], workspace[splits * rows * dim :]
-    padded, dependent = max(16, triton.next_power_of_2(dim)), pdl(heads.device)
+    padded, dependent = max(16, triton.next_power_of_2(dim)), pdl(cache.device)
     _attend[(splits, keys, triton.cdiv(n * queries // keys, ROWS))](
-        heads,
+        parts.partials,
+        parts.partials[parts.splits * ROWS * parts.columns :] if parts.splits else None,
+        parts.bias,
         turns,
         start,
         cache,
         sums,
         stats,
-        heads.stride(0),
+        parts.partials.stride(0) if parts.splits == 0 else parts.columns,
+        parts.inner,
+        parts.eps,
         slots,
         n,
         reach,
         math.log2(math.e) / math.sqrt(dim),
+        SUMS=parts.splits,
         KEYS=keys,
         GROUP=queries // keys,
         DIM=dim,
         PADDED=padded,
         TILE=ROWS,
         SPLIT=split.slots,
-        OPERAND=operand(heads.dtype),
+        OPERAND=operand(dtype),
         PDL=dependent,
         num_warps=split.warps,
         enable_fp_fusion=False,  # keys are turned to the very bits of `rotate_and_write`
@@ -229,6 +280,15 @@ def attention(
         launch_pdl=dependent,
     )
     return out
+
+
+def _parts(heads: Tensor | Sums, dim: int) -> Sums:
+    """Whole heads as sums of no parts."""
+    if isinstance(heads, Sums):
+        return heads
+    if heads.dim() != 3 or heads.stride()[1:] != (dim, 1) or heads.shape[2] != dim:
+        raise ValueError("The heads of a row must lie one after another.")
+    return Sums(heads, 0, len(heads), heads.shape[1] * dim, 1, 0.0, None, heads.dtype)
 
 
 def workspace_size(n: int, queries: int, dim: int, reach: int, split: Split = SPLIT) -> int:

@@ -31,6 +31,7 @@ class Config(NamedTuple):
     stages: int  # loads in flight: depth of the software pipeline
     prefetch: int = 0  # inner positions fetched into L2 while the kernel before still runs
     early: bool = True  # whether the next kernel may start to do so at once, or after the loop
+    held: int = 0  # steps whose weights are loaded while the kernel before still runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,25 @@ class Workspace:
             torch.empty(PARTIALS, dtype=torch.float32, device=device),
             torch.zeros(COUNTERS, dtype=torch.int32, device=device),
         )
+
+    def check(self, tiles: int, split: int, columns: int) -> None:
+        """ValueError where so many tiles, split so many ways, do not fit."""
+        if tiles > COUNTERS or split * ROWS * (columns + tiles) > PARTIALS:
+            raise ValueError(f"{tiles} tiles split {split} ways are more than the scratch holds.")
+
+
+class Sums(NamedTuple):
+    """A product with normed rows whose last step is left to whoever reads it: the partial sums of
+    the programs that shared it, to be added in their order, then normed, then given the bias."""
+
+    partials: Tensor  # float32: [splits, ROWS, columns], then the squares [.., splits, ROWS]
+    splits: int
+    rows: int
+    columns: int
+    inner: int
+    eps: float
+    bias: Tensor | None
+    dtype: torch.dtype
 
 
 def interpreted() -> bool:
@@ -111,6 +131,25 @@ def prefetch(weight, col, width, first, PREFETCH: tl.constexpr):
 
 
 @triton.jit
+def put(
+    partials,
+    total,
+    square,
+    tile,
+    split,
+    row,
+    col,
+    N,
+    ROWS: tl.constexpr,
+    SPLIT_K: tl.constexpr,
+):
+    """Writes this program's sums, as `Sums` describes them."""
+    places = partials + ((split * ROWS + row) * N)[None, :] + col[:, None]
+    tl.store(places, total, mask=(col < N)[:, None])
+    tl.store(partials + SPLIT_K * ROWS * N + (tile * SPLIT_K + split) * ROWS + row, square)
+
+
+@triton.jit
 def leave(
     partials,
     counters,
@@ -125,9 +164,7 @@ def leave(
     SPLIT_K: tl.constexpr,
 ):
     """Writes this program's sums, and counts it; how many were there before it?"""
-    places = partials + ((split * ROWS + row) * N)[None, :] + col[:, None]
-    tl.store(places, total, mask=(col < N)[:, None])
-    tl.store(partials + SPLIT_K * ROWS * N + (tile * SPLIT_K + split) * ROWS + row, square)
+    put(partials, total, square, tile, split, row, col, N, ROWS, SPLIT_K)
     tl.debug_barrier()
     return tl.atomic_add(counters + tile, 1)
 

@@ -21,11 +21,13 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
+from . import dense, narrow
 from .launch import (
     COUNTERS,
     PARTIALS,
     ROWS,
     Config,
+    Sums,
     Workspace,
     bound,
     collect,
@@ -34,6 +36,7 @@ from .launch import (
     pdl,
     prefetch,
 )
+from .norm import add_rms_norm
 from .quantised import Int4, Int8
 
 Weight = Tensor | Int8 | Int4
@@ -76,6 +79,24 @@ def norm_linear(
     return _launch(x, weight, norm, eps, bias=bias, out=out, workspace=workspace, config=config)
 
 
+def norm_sums(
+    x: Tensor,
+    norm: Tensor,
+    eps: float,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    workspace: Workspace,
+    config: Config | None = None,
+) -> Sums:
+    """`norm_linear` for `attention`, which adds up what its programs leave in `workspace` until the
+    next product takes that: a kernel less to wait for. Not for float16, whose range has no room."""
+    columns, inner = weight.shape
+    _check(x, weight, inner, columns, norm, bias, None, None)
+    split = dense.launch(x, weight, norm, eps, None, None, False, None, workspace, config)
+    return Sums(workspace.partials, split, len(x), columns, inner, eps, bias, x.dtype)
+
+
 def norm_gate_up(
     x: Tensor,
     norm: Tensor,
@@ -107,8 +128,14 @@ def _launch(
     if out is None:
         out = x.new_empty(len(x), columns)
     _check(x, values, inner, columns, norm, bias, residual, out)
+    if not isinstance(weight, Tensor):
+        rows = x if norm is None else add_rms_norm(x, None, norm, eps)
+        return narrow.launch(rows, weight, bias, residual, gated, out, workspace, config)
     if norm is not None and x.dtype == torch.float16:  # no room for rows before they are divided
         x, norm = F.rms_norm(x, norm.shape, norm.to(x.dtype), eps), None
+    if isinstance(weight, Tensor):
+        dense.launch(x, weight, norm, eps, bias, residual, gated, out, workspace, config)
+        return out
     width = values.shape[1]
     config = config or _config(columns, inner, gated, x.dtype, group)
     block_k = min(config.block_k, group or config.block_k)
@@ -184,7 +211,7 @@ def _check(
     norm: Tensor | None,
     bias: Tensor | None,
     residual: Tensor | None,
-    out: Tensor,
+    out: Tensor | None,
 ) -> None:
     if not 1 <= len(x) <= ROWS:
         raise ValueError(f"A product takes 1 to {ROWS} rows, not {len(x)}.")

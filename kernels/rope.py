@@ -63,7 +63,9 @@ def rotate_and_write(heads: Tensor, turns: Tensor, start: Tensor, cache: Tensor)
     For a pass whose attention is not computed by `attention`, which does all this itself.
     """
     n, count, dim = heads.shape
-    check(heads, turns, start, cache)
+    if heads.stride()[1:] != (dim, 1):
+        raise ValueError("The heads of a row must lie one after another.")
+    check(count, dim, heads.dtype, turns, start, cache)
     queries, keys = count - 2 * cache.shape[1], cache.shape[1]
     dependent = pdl(heads.device)
     _rotate_and_write[(n, count)](
@@ -84,13 +86,13 @@ def rotate_and_write(heads: Tensor, turns: Tensor, start: Tensor, cache: Tensor)
     )
 
 
-def check(heads: Tensor, turns: Tensor, start: Tensor, cache: Tensor) -> None:
-    """Raises ValueError where the shapes or layouts of a pass do not belong together."""
-    _, count, dim = heads.shape
+def check(
+    count: int, dim: int, dtype: torch.dtype, turns: Tensor, start: Tensor, cache: Tensor
+) -> None:
+    """Raises ValueError where the shapes or layouts of a pass with so many heads a row do not
+    belong together."""
     queries, keys = count - 2 * cache.shape[1], cache.shape[1]
-    if heads.stride()[1:] != (dim, 1):
-        raise ValueError("The heads of a row must lie one after another.")
-    if cache.shape[::3] != (2, dim) or not cache.is_contiguous() or cache.dtype != heads.dtype:
+    if cache.shape[::3] != (2, dim) or not cache.is_contiguous() or cache.dtype != dtype:
         raise ValueError("The cache must be contiguous [2, key heads, slots, dim] of one dtype.")
     if queries < keys or queries % keys:
         raise ValueError(f"{queries} query heads cannot share {keys} key heads.")

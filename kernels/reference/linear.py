@@ -27,7 +27,7 @@ def norm_linear(
     weight: Tensor | Int8 | Int4,
     bias: Tensor | None = None,
 ) -> Tensor:
-    return linear(F.rms_norm(x, norm.shape, norm, eps), weight, bias)
+    return linear(F.rms_norm(x, norm.shape, norm.to(x.dtype), eps), weight, bias)
 
 
 def norm_gate_up(x: Tensor, norm: Tensor, eps: float, weight: Tensor | Int8 | Int4) -> Tensor:
