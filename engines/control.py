@@ -24,10 +24,7 @@ class Control:
         self._spelling = any_of(added[id_].content for id_ in self.ids)
 
     def marked(self, content: str, marker: str) -> str:
-        """`content` with the marker inside every control token it spells, overlaps included."""
-        while self._spelling and self._spelling.search(content):
-            content = self._spelling.sub(lambda found: found[0][0] + marker + found[0][1:], content)
-        return content
+        return marked(content, self._spelling, marker)
 
     def encode(self, text: str, marker: str, bos: bool) -> list[int]:
         """The ids of `text`, its marked tokens as plain characters; `bos` as the tokenizer does."""
@@ -50,6 +47,13 @@ class Control:
             return self._tokenizer.encode(text, add_special_tokens=bos).ids
         finally:
             self._tokenizer.normalizer = usual
+
+
+def marked(content: str, control: re.Pattern[str] | None, marker: str) -> str:
+    """`content` with the marker inside every control token it spells, overlaps included."""
+    while control and control.search(content):
+        content = control.sub(lambda found: found[0][0] + marker + found[0][1:], content)
+    return content
 
 
 def free_marker(taken: Collection[str]) -> str:

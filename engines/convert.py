@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
+from tokenizers import Tokenizer
 
 from . import gguf_model, gguf_tokenizer, gguf_transformers
 from .cache import cache_folder, locked, progress, require_space, writable
@@ -23,6 +24,9 @@ MARGIN = 1 << 26  # bytes for the tokenizer and the file system's own needs
 FACTS = "tokenhud.json"  # what the checkpoint's other files cannot say about the GGUF
 
 
+Write = Callable[[GGUFFile, Path], Generator[Progress, None, None]]
+
+
 class Converted(NamedTuple):
     folder: Path
     facts: dict[str, Any]  # name, quantization
@@ -31,11 +35,21 @@ class Converted(NamedTuple):
 
 def convert(path: Path, sha256: str) -> Generator[Progress, None, Converted]:
     """The checkpoint folder of the GGUF at `path`, whose bytes have that hash."""
-    cached = cache_folder()
-    name, note = f"gguf-{sha256}-{VERSION}", ""
+    return (yield from _kept(path, f"gguf-{sha256}-{VERSION}", _write))
+
+
+def convert_text(path: Path, sha256: str) -> Generator[Progress, None, Converted]:
+    """A folder without weights, for an engine that reads the GGUF itself; without tokenizer.json
+    too where ours cannot be made from what the file describes."""
+    return (yield from _kept(path, f"gguf-text-{sha256}-{VERSION}", _write_text_alone))
+
+
+def _kept(path: Path, name: str, write: Write) -> Generator[Progress, None, Converted]:
+    """The folder `name` of the cache, made by `write` where it is not there yet."""
+    cached, note = cache_folder(), ""
     if not _whole(cached / name):
         cached, note = writable(cached)
-        yield from _build(path, cached / name)
+        yield from _build(path, cached / name, write)
     facts = json.loads((cached / name / FACTS).read_text("utf-8"))
     return Converted(cached / name, facts, note)
 
@@ -45,13 +59,13 @@ def _whole(folder: Path) -> bool:
     return (folder / FACTS).is_file()
 
 
-def _build(path: Path, folder: Path) -> Generator[Progress, None, None]:
+def _build(path: Path, folder: Path, write: Write) -> Generator[Progress, None, None]:
     file = open_gguf(path)  # a broken file is refused before anything is made
     lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"), thread_local=False)
     try:
         yield from locked(lock, "converting the model")
         if not _whole(folder):
-            yield from _write_whole(file, folder)
+            yield from _write_whole(file, folder, write)
     except OSError as error:
         raise EngineError(
             f"The converted model could not be written to {folder.parent}: {error.strerror}.",
@@ -61,13 +75,13 @@ def _build(path: Path, folder: Path) -> Generator[Progress, None, None]:
         lock.release()
 
 
-def _write_whole(file: GGUFFile, folder: Path) -> Generator[Progress, None, None]:
+def _write_whole(file: GGUFFile, folder: Path, write: Write) -> Generator[Progress, None, None]:
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed: the lock is ours
     shutil.rmtree(folder, ignore_errors=True)
     partial.mkdir()
     try:
-        yield from _write(file, partial)
+        yield from write(file, partial)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -77,7 +91,27 @@ def _write(file: GGUFFile, folder: Path) -> Generator[Progress, None, None]:
     tokenizer = gguf_tokenizer.tokenizer(file)  # first: a refusal should come early
     ours = gguf_model.read(file, "general.architecture", str) in gguf_model.ARCHITECTURES
     yield from (_write_model if ours else _write_foreign)(file, folder)
-    (folder / "tokenizer.json").write_text(tokenizer.to_str(), "utf-8")
+    _write_text(file, folder, tokenizer)
+
+
+def _write_text_alone(file: GGUFFile, folder: Path) -> Generator[Progress, None, None]:
+    yield progress("Converting the tokenizer", 0, 0)
+    kind = gguf_model.read(file, "general.architecture", str)
+    context = gguf_model.read(file, f"{kind}.context_length", int, 0)
+    about = {"model_type": kind, "max_position_embeddings": context}
+    _write_json(folder / "config.json", about)
+    try:
+        _write_text(file, folder, gguf_tokenizer.tokenizer(file))
+    except EngineError as error:
+        if error.remedy != gguf_tokenizer.ELSEWHERE:
+            raise
+        _write_text(file, folder, None)
+
+
+def _write_text(file: GGUFFile, folder: Path, tokenizer: Tokenizer | None) -> None:
+    """What messages and ids are made with, and last the facts, which make a folder whole."""
+    if tokenizer:
+        (folder / "tokenizer.json").write_text(tokenizer.to_str(), "utf-8")
     _write_json(folder / "tokenizer_config.json", gguf_tokenizer.tokenizer_config(file))
     stops = {
         "bos_token_id": gguf_model.read(file, "tokenizer.ggml.bos_token_id", int, None),

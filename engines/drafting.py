@@ -11,6 +11,7 @@ from .draft_model import DraftModel
 from .drafters import Drafter, Plain
 from .events import EngineError, Progress
 from .gamma import Auto, Heuristic
+from .gguf_path import is_gguf
 from .lookup import Lookup
 from .loop import Fixed, Gamma, Held
 from .ngram import Ngram, Storage
@@ -116,7 +117,9 @@ def _early_exit(spec: Spec, target: Held) -> EarlyExit:
 
 
 def _draft_model(spec: Spec, target: Parts, opener: Opener) -> Generator[Progress, None, Held]:
-    draft = yield from opener(replace(spec, model=spec.draft_model, target="auto"))
+    same = spec.target == "llamacpp" and is_gguf(spec.draft_model)
+    kind = "llamacpp" if same else "auto"
+    draft = yield from opener(replace(spec, model=spec.draft_model, target=kind))
     if draft.target.no_rollback:
         raise EngineError(draft.target.no_rollback, "Choose another draft model: /drafter MODEL.")
     require_same_ids(spec, target, draft)

@@ -31,7 +31,7 @@ def config(file: GGUFFile) -> Config:
         raise EngineError(
             f"{file.path.name} holds a {kind} model, and only {' and '.join(ARCHITECTURES)} "
             "GGUF files can be converted.",
-            "Use the model's Hugging Face folder, or the llama.cpp engine.",
+            "Use /llama with this file, or the model's Hugging Face folder.",
         )
     hidden = _size(file, f"{kind}.embedding_length")
     heads = _size(file, f"{kind}.attention.head_count")
@@ -80,7 +80,7 @@ def weights(file: GGUFFile, config: Config) -> list[Weight]:
         raise EngineError(
             f"{file.path.name} has weights that a {config['model_type']} model does not use, "
             f"such as {min(unused)[:64]}.",
-            "Use the llama.cpp engine for this file.",
+            "Use /llama with this file.",
         )
     return expected
 
@@ -198,5 +198,5 @@ def _llama3(file: GGUFFile, theta: float, head_dim: int) -> dict[str, Any]:
 def _unknown_rope(file: GGUFFile, what: str) -> EngineError:
     return EngineError(
         f"{file.path.name} has RoPE {what} that cannot be converted.",
-        "Use the llama.cpp engine for this file.",
+        "Use /llama with this file.",
     )

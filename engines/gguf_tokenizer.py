@@ -19,6 +19,7 @@ from .gguf_file import GGUFFile, broken
 from .gguf_model import read
 
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
+ELSEWHERE = "Use /llama with this file, or the model's Hugging Face folder."
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
 _LLAMA3 = (
@@ -181,5 +182,5 @@ def _unsupported(file: GGUFFile, name: str, known: Sequence[str]) -> EngineError
     return EngineError(
         f"{file.path.name} has a tokenizer of the kind {name[:64]}, and only "
         f"{', '.join(known)} can be converted.",
-        "Use the model's Hugging Face folder, or the llama.cpp engine.",
+        ELSEWHERE,
     )

@@ -118,5 +118,5 @@ def _load(file: GGUFFile, kind: str, bare: Path) -> Any:
 def _unusable(file: GGUFFile, kind: str, why: str) -> EngineError:
     return EngineError(
         f"{file.path.name} holds a {kind[:64]} model, which transformers cannot convert: {why}.",
-        "Use the model's Hugging Face folder, or the llama.cpp engine.",
+        "Use /llama with this file, or the model's Hugging Face folder.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from .catalog import checkpoint
 from .opening import open_model
@@ -12,8 +13,17 @@ from .parts import Parts
 from .rounds import Run, target_run, transformers_run
 
 
-def _native(spec: Spec) -> Run:
-    return _opened(replace(spec, target="native"))
+def _target(**changes: Any) -> Callable[[Spec], Run]:
+    def run(spec: Spec) -> Run:
+        return _opened(replace(spec, **changes))
+
+    return run
+
+
+def _bare(spec: Spec) -> Run:
+    from .llamacpp_bench import bare_run  # here: without llama.cpp the others must run
+
+    return bare_run(replace(spec, target="llamacpp"))
 
 
 def _transformers(spec: Spec) -> Run:
@@ -31,6 +41,11 @@ def _opened(spec: Spec) -> Run:
 
 
 REACHABLE: dict[str, Callable[[Spec], Run]] = {
-    "native": _native,
+    "native": _target(target="native"),
+    "native bf16": _target(target="native", quantize="bf16"),
+    "native int8": _target(target="native", quantize="int8"),
+    "native int4": _target(target="native", quantize="int4"),
+    "llama.cpp": _target(target="llamacpp"),
+    "llama.cpp, bare loop": _bare,
     "transformers": _transformers,
 }

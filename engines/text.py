@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tokenizers import Tokenizer
 
@@ -31,26 +31,25 @@ ENDS = (
 )
 
 
-class Text:
-    """The tokenizer, template and stop ids of one checkpoint folder."""
+class Encoder(Protocol):
+    """What takes part in making ids from a chat, control tokens spelled by a person apart."""
 
-    def __init__(self, folder: Path) -> None:
+    def marked(self, content: str, marker: str) -> str: ...
+    def encode(self, text: str, marker: str, bos: bool) -> list[int]: ...
+
+
+class Prompts:
+    """The chat template of a checkpoint folder, and the ids of a chat by it."""
+
+    def __init__(self, folder: Path, encoder: Encoder) -> None:
         named = settings(folder / "tokenizer_config.json")
         own = _template_source(folder, named)
-        tokens = _special_tokens(named)
-        self.tokenizer = _tokenizer(folder / "tokenizer.json")
+        self.tokens = _special_tokens(named)
         self._fallback = not own
         self._source = own or FALLBACK
         self.template_sha256 = hashlib.sha256(self._source.encode()).hexdigest()
-        self._conversation = Conversation(Template(self._source, tokens))
-        self._control = Control(self.tokenizer)
-        self.stop_ids = _declared_stops(folder) | self._end_of_turn() | self._customary_ends()
-        if "eos_token" in tokens:
-            self.stop_ids |= _known(self.tokenizer, tokens["eos_token"])
-
-    @property
-    def vocabulary(self) -> int:
-        return self.tokenizer.get_vocab_size()
+        self.conversation = Conversation(Template(self._source, self.tokens))
+        self._encoder = encoder
 
     def prompt(self, messages: Sequence[Message]) -> tuple[list[int], list[str]]:
         """The ids that open the assistant's turn, and what was done to the chat, in sentences.
@@ -60,13 +59,31 @@ class Text:
         contents = [_encodable(each.content) for each in messages]
         marker = free_marker(set(self._source).union(*contents))
         chat = [
-            {"role": each.role, "content": self._control.marked(content, marker)}
+            {"role": each.role, "content": self._encoder.marked(content, marker)}
             for each, content in zip(messages, contents, strict=True)
         ]
-        text, notes = self._conversation.text(chat)
+        text, notes = self.conversation.text(chat)
         # A template writes its own BOS; the fallback leaves it to the tokenizer.
-        ids = self._control.encode(text, marker, bos=self._fallback)
+        ids = self._encoder.encode(text, marker, bos=self._fallback)
         return ids, [NO_TEMPLATE, *notes] if self._fallback else notes
+
+
+class Text:
+    """The tokenizer, template and stop ids of one checkpoint folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = _tokenizer(folder / "tokenizer.json")
+        self._control = Control(self.tokenizer)
+        self._prompts = Prompts(folder, self._control)
+        self.prompt = self._prompts.prompt
+        self.template_sha256 = self._prompts.template_sha256
+        self.stop_ids = declared_stops(folder) | self._end_of_turn() | self._customary_ends()
+        if "eos_token" in self._prompts.tokens:
+            self.stop_ids |= _known(self.tokenizer, self._prompts.tokens["eos_token"])
+
+    @property
+    def vocabulary(self) -> int:
+        return self.tokenizer.get_vocab_size()
 
     def spelling(self) -> dict[int, tuple[str, str]]:
         """What each id stands for: as the tokenizer spells it, and as text."""
@@ -85,7 +102,7 @@ class Text:
         """The first added token, blank ones apart, that the template writes after an answer."""
         added = self.tokenizer.get_added_tokens_decoder().values()
         ends = any_of(each.content for each in added if each.content.strip(" ▁\n\t"))
-        found = ends.search(self._conversation.after_answer()) if ends else None
+        found = ends.search(self._prompts.conversation.after_answer()) if ends else None
         return _known(self.tokenizer, found[0]) if found else frozenset()
 
 
@@ -119,7 +136,7 @@ def _special_tokens(named: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
-def _declared_stops(folder: Path) -> frozenset[int]:
+def declared_stops(folder: Path) -> frozenset[int]:
     declared: list[Any] = []
     for name in ("generation_config.json", "config.json"):
         value = settings(folder / name).get("eos_token_id")

@@ -9,8 +9,9 @@ import huggingface_hub
 import pytest
 
 from tokenhud.engines.cache import digest
-from tokenhud.engines.catalog import checkpoint, gguf_path, resolve
+from tokenhud.engines.catalog import checkpoint, resolve
 from tokenhud.engines.events import EngineError
+from tokenhud.engines.gguf_path import gguf_path
 
 from .tiny_gguf import drained, tiny_model, write_gguf
 

@@ -19,10 +19,10 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from tokenhud.engines.catalog import gguf_path
 from tokenhud.engines.convert import FACTS, convert
 from tokenhud.engines.events import EngineError
 from tokenhud.engines.gguf_file import open_gguf
+from tokenhud.engines.gguf_path import gguf_path
 from tokenhud.engines.gguf_tokenizer import tokenizer
 
 from .tiny_gguf import TEMPLATE, drained, tiny_model, write_gguf, write_sentence_piece

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from tokenhud.engines.catalog import gguf_path
 from tokenhud.engines.events import EngineError, Message
 from tokenhud.engines.gguf_file import open_gguf
+from tokenhud.engines.gguf_path import gguf_path
 from tokenhud.engines.gguf_tokenizer import tokenizer, tokenizer_config
 from tokenhud.engines.text import Text
 

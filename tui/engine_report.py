@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..engines.available import availability
 from ..engines.events import Loaded, Model, Stop
+from ..engines.options import Spec
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.gpu import Gpu
@@ -25,14 +26,20 @@ def _running(chat: Chat, loaded: Loaded) -> list[str]:
     return [
         f"model     {one_line(model.name)} · {one_line(model.architecture)}"
         f" · {figures.count(model.parameters)} parameters · file {one_line(model.quantization)}",
-        f"engine    {spec.target} · {spec.dtype} · {spec.device} · {spec.threads} threads",
+        f"engine    {spec.target} · {figures.weights(spec)} · {spec.device}"
+        f" · {spec.threads} threads{_kernels(spec)}",
         f"method    {_method(chat)}",
         f"context   {spec.context} of {model.context} trained positions",
         f"memory    {memory}",
         f"loaded in {figures.duration(loaded.load_ns / 1e9)}",
+        *(f"note      {one_line(note)}" for note in loaded.notes),
         f"hashes    weights {model.sha256[:12]} · template {model.template_sha256[:12]}"
         f" · stop ids {_ids(model)}",
     ]
+
+
+def _kernels(spec: Spec) -> str:
+    return " · our GPU kernels" if spec.triton == "on" else ""
 
 
 def _method(chat: Chat) -> str:

@@ -126,3 +126,10 @@ def turn_line(turn: TurnMetrics, speedup: float | None = None) -> str:
     words += [turn.reason] if turn.reason not in (None, "stop") else []
     words += ["cold"] if turn.cold else []
     return " · ".join(words)
+
+
+def weights(spec: Spec) -> str:
+    """How the engine holds the weights."""
+    if spec.target == "llamacpp":
+        return "gguf" if spec.kv_type == "auto" else f"gguf, kv {spec.kv_type}"
+    return spec.dtype if spec.quantize == "none" else f"{spec.quantize} ({spec.dtype})"

@@ -76,7 +76,7 @@ def bar(seen: View, width: int) -> list[str]:
     spec = seen.spec
     state = [
         *(["NOT SAVED"] if seen.unsaved else []),
-        "·".join([spec.target, _method(seen), spec.dtype, _threads(spec, "thr")]),
+        "·".join([spec.target, _method(seen), figures.weights(spec), _threads(spec, "thr")]),
         ", ".join(_picking(seen.sampling, "len")),
         *([f"next: {', '.join(seen.pending)}"] if seen.pending else []),
         f"CPU {_whole(sample.cpu_percent)}",
@@ -142,7 +142,7 @@ def _engine(seen: View, width: int) -> list[Row]:
         Row("ENGINE", "NOT SAVED" if seen.unsaved else "", "title"),
         Row("", one_line(seen.model, width)),
         Row("", f"{spec.target} · {_method(seen)}"),
-        Row("", figures.fit([spec.dtype, spec.device, _threads(spec)], width)),
+        Row("", figures.fit([figures.weights(spec), spec.device, _threads(spec)], width)),
     ]
 
 
