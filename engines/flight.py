@@ -25,7 +25,7 @@ class Flight:
         self._host.copy_(ids, non_blocking=True)
         self._landed: torch.cuda.Event | None = None
         if ids.is_cuda:
-            self._landed = torch.cuda.Event()
+            self._landed = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._landed.record()
 
     def land(self) -> list[int]:

@@ -25,28 +25,12 @@ from .choosing import choose
 from .events import EngineError
 from .gpu import Gpu
 from .kv_cache import KvCache
-from .llama import load
+from .llama import Llama, load
 from .native import NativeTarget
-from .options import Sampling
+from .options import Sampling, Spec
 from .rounds import Round, Run, measure, target_run
+from .shapes import SHAPES
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "qwen2.5-1.5b": {
-        "architectures": ["Qwen2ForCausalLM"],
-        "model_type": "qwen2",
-        "vocab_size": 151936,
-        "hidden_size": 1536,
-        "intermediate_size": 8960,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 12,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 32768,
-        "rms_norm_eps": 1e-6,
-        "rope_theta": 1e6,
-        "tie_word_embeddings": True,
-        "use_sliding_window": False,
-    }
-}
 BLOCKS = (1, 2, 4, 5, 8, 9, 16)
 PASSES = 30
 
@@ -71,18 +55,18 @@ class GpuFigures:
 
 
 def measure_gpu(
-    shape: str, prompt: int, length: int, rounds: int, dtype: str, compiled: bool
+    shape: str, spec: Spec, prompt: int, length: int, rounds: int, compiled: bool
 ) -> GpuFigures:
     """`compiled` adds transformers with a static cache under torch.compile, which takes about a
     minute to compile. Raises EngineError without a GPU or transformers."""
     if not torch.cuda.is_available():
         raise EngineError("There is no CUDA device on this machine.", "Run it where there is one.")
-    kind: torch.dtype = getattr(torch, dtype)
+    kind: torch.dtype = getattr(torch, spec.dtype)
     context = prompt + length + 32
     torch.manual_seed(0)
     theirs = _transformers_model(SHAPES[shape], kind)
     ids = torch.randint(SHAPES[shape]["vocab_size"], (prompt,)).tolist()
-    plain, ours, notes = _targets(SHAPES[shape], theirs.state_dict(), kind, context)
+    plain, ours, weights, notes = _targets(SHAPES[shape], theirs.state_dict(), spec, context)
     torch.cuda.reset_peak_memory_stats()
     runs = {"native, our kernels": target_run(ours), "native, torch": target_run(plain)}
     if compiled:
@@ -99,7 +83,7 @@ def measure_gpu(
     return GpuFigures(
         card=torch.cuda.get_device_name(),
         bandwidth=bandwidth("cuda", stopwatch("cuda")) * 1e9,
-        weights=_bytes_read(theirs),
+        weights=weights,
         rounds=finished,
         verify={name: _verify(target, ids) for name, target in targets.items()},
         peak_memory=torch.cuda.max_memory_allocated(),
@@ -108,23 +92,24 @@ def measure_gpu(
 
 
 def _targets(
-    shape: dict[str, Any], tensors: dict[str, Tensor], dtype: torch.dtype, context: int
-) -> tuple[NativeTarget, NativeTarget, tuple[str, ...]]:
+    shape: dict[str, Any], tensors: dict[str, Tensor], spec: Spec, context: int
+) -> tuple[NativeTarget, NativeTarget, int, tuple[str, ...]]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "config.json").write_text(json.dumps(shape))
         config = read_config(Path(folder))
-    model = load(config, tensors, dtype, "cuda")
+    dtype: torch.dtype = getattr(torch, spec.dtype)
+    model = load(config, tensors, dtype, "cuda", spec.quantize)
     plain = NativeTarget(model, KvCache(config, dtype, "cuda", context))
     cache = KvCache(config, dtype, "cuda", context)
     gpu = Gpu(model, cache)
-    return plain, NativeTarget(model, cache, gpu), gpu.notes
+    notes = (*model.notes(), *gpu.notes)
+    return plain, NativeTarget(model, cache, gpu), _bytes_read(model), notes
 
 
-def _bytes_read(model: Any) -> int:
-    """Weights that a token reads whole: all but an embedding that is not the head."""
-    tied = model.config.tie_word_embeddings
-    embedding = 0 if tied else model.get_input_embeddings().weight.nbytes
-    return sum(each.nbytes for each in model.parameters()) - embedding
+def _bytes_read(model: Llama) -> int:
+    """Weights that a token reads whole: all but an embedding that is not the head too."""
+    held = model.config.tie_word_embeddings and model.head.shared
+    return model.nbytes() - (0 if held else model.embedding.nbytes)
 
 
 def _verify(target: NativeTarget, ids: Sequence[int]) -> dict[int, float]:
@@ -172,7 +157,8 @@ def _compiled_run(model: Any, context: int) -> Run:
         where = {"cache_position": at} if "cache_position" in takes else {}
         options = {"position_ids": at[None], "use_cache": True, "logits_to_keep": 1}
         rows = run(input_ids=ids, **options, **where, **held).logits
-        return rows[:, -1].argmax(-1, keepdim=True).clone()
+        token: Tensor = rows[:, -1].argmax(-1, keepdim=True).clone()
+        return token
 
     @torch.inference_mode()
     def run(prompt: Sequence[int], length: int) -> Round:

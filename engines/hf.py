@@ -12,6 +12,7 @@ from .events import EngineError
 from .hf_forward import Forward, Keeps, held_bytes
 from .hf_library import first_line
 from .hf_loading import Checkpoint
+from .hf_quantised import told
 from .on_torch import no_rows, on_host, prepare
 from .pick import Logits
 from .prefix import require_room, shared
@@ -21,8 +22,18 @@ class HfTarget:
     """A `Target`. What it holds is dropped before a pass and noted after it, so that a pass that
     fails leaves nothing behind."""
 
-    def __init__(self, forward: Forward, keeps: Keeps, vocabulary: int, context: int) -> None:
+    triton = "off"  # our kernels are the native target's
+
+    def __init__(
+        self,
+        forward: Forward,
+        keeps: Keeps,
+        vocabulary: int,
+        context: int,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.context = context
+        self.notes = notes  # what a person should know about the weights
         self.vocabulary = vocabulary
         self.no_rollback = ""
         if keeps in (Keeps.STEPS, Keeps.GROWTH):
@@ -87,21 +98,27 @@ class HfTarget:
 
 
 def open_hf(
-    folder: Path, dtype: str, device: str, context: int | None, threads: int | None
+    folder: Path,
+    dtype: str,
+    device: str,
+    context: int | None,
+    threads: int | None,
+    quantize: str = "none",
 ) -> HfTarget:
     """Loads a checkpoint folder; refuses with EngineError what would not be computed rightly."""
     prepare(device, threads)
     checkpoint = Checkpoint(folder)
     positions = checkpoint.positions(context)
     try:
-        forward = Forward(checkpoint.load(getattr(torch, dtype), device), device)
+        forward = Forward(checkpoint.load(getattr(torch, dtype), device, quantize), device)
         with torch.inference_mode():
             keeps = forward.keeps()
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise checkpoint.too_large(device) from error
-    except RuntimeError as error:  # what torch raises where an operation lacks a number format
+    except (RuntimeError, AssertionError) as error:  # where an operation lacks a format or a shape
+        held = dtype if quantize == "none" else f"{dtype} with {quantize} weights"
         raise EngineError(
-            f"{folder.name} cannot run in {dtype} on {device}: {first_line(error)}.",
-            "Try another /dtype, such as float32.",
+            f"{folder.name} cannot run in {held} on {device}: {first_line(error)}.",
+            "Try another /dtype, such as float32." if held == dtype else "Use /quantize none.",
         ) from error
-    return HfTarget(forward, keeps, checkpoint.vocabulary, positions)
+    return HfTarget(forward, keeps, checkpoint.vocabulary, positions, told(quantize, device))

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from . import cgroup
 from .events import EngineError
 from .hf_library import first_line, library, silence, unfilled
+from .hf_quantised import making, require, require_right
 from .on_torch import DEFAULT_CONTEXT
 
 ROTARY = ("rope_parameters", "rope_theta", "rope_scaling")  # in a config: positions may go on
@@ -44,9 +45,11 @@ class Checkpoint:
             )
         return asked
 
-    def load(self, kind: torch.dtype, device: str) -> Any:
-        """The model with its weights, all of them, on `device`."""
-        self._require_memory(kind, device)
+    def load(self, kind: torch.dtype, device: str, quantize: str = "none") -> Any:
+        """The model with its weights, all of them, on `device`, held as `quantize` says."""
+        require(self.folder.name, self._quantised, quantize, device)
+        self._require_memory(kind, device, quantize)
+        placing = bool(self._quantised) or quantize != "none"
         try:
             with silence():
                 model, info = library().AutoModelForCausalLM.from_pretrained(
@@ -58,21 +61,23 @@ class Checkpoint:
                     use_safetensors=True,
                     ignore_mismatched_sizes=True,
                     output_loading_info=True,
-                    **({"device_map": device} if self._quantised else {}),
+                    **({"device_map": device} if placing else {}),
+                    **making(quantize, kind),
                 )
-                placed = model if self._quantised else model.to(device)
+                placed = model if placing else model.to(device)
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:  # of any library that a kind of checkpoint may need
             raise self._unusable(error) from error
         if wrong := unfilled(info):
             raise EngineError(f"{self.folder} {wrong}.", "Download the model again.")
+        require_right(placed, device)
         return placed.eval()
 
     def too_large(self, device: str) -> EngineError:
         return EngineError(
             f"The weights of {self.folder.name} do not fit into the memory of {device}.",
-            "Use a smaller model, /dtype bfloat16 or /device cpu.",
+            "Use a smaller model, /dtype bfloat16, /quantize nf4 or /device cpu.",
         )
 
     @property
@@ -93,12 +98,12 @@ class Checkpoint:
                 "Choose another model.",
             )
 
-    def _require_memory(self, kind: torch.dtype, device: str) -> None:
+    def _require_memory(self, kind: torch.dtype, device: str, quantize: str) -> None:
         files = sorted(self.folder.glob("*.safetensors"))
         needed = (
             sum(each.stat().st_size for each in files)
             if self._quantised
-            else sum(map(_elements, files)) * kind.itemsize
+            else sum(map(_elements, files)) * _smallest(kind, quantize)
         )
         if needed > _free(device):
             raise self.too_large(device)
@@ -129,6 +134,11 @@ def _config(folder: Path) -> Any:
             f"transformers {library().__version__} cannot run {folder.name}: {first_line(error)}.",
             "Choose another model, or a newer transformers.",
         ) from error
+
+
+def _smallest(kind: torch.dtype, quantize: str) -> float:
+    """Bytes of a weight at the least."""
+    return {"int8": 1, "nf4": 0.5}.get(quantize, kind.itemsize)
 
 
 def _elements(file: Path) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -68,7 +69,7 @@ class KernelPass:
         self._norm = model.norm.float()
         self._turns = torch.view_as_real(cache.turns).contiguous()
         self._replays: dict[tuple[int, int], Callable[[], None]] = {}
-        self._pool: tuple[int, int] | None = None  # memory that all graphs share
+        self._pool: Any = None  # memory that all graphs share
 
     def fits(self, start: int, rows: int) -> bool:
         """Whether a block can hold so many rows, its padding included."""

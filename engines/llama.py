@@ -15,6 +15,8 @@ from .events import EngineError
 from .linear import Linear
 from .rope import interleave, rotate
 
+HEADS = {"int4": "int8", "nf4": "int8"}  # 4 bits cost a head more than all layers together
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -36,6 +38,7 @@ class Llama:
     layers: tuple[Layer, ...]
     norm: Tensor
     head: Linear
+    quantize: str = "none"
 
     def parameters(self) -> int:
         """A head that is the embedding counts once."""
@@ -44,10 +47,26 @@ class Llama:
         return self.embedding.numel() + matrices - tied + sum(v.numel() for v in self._vectors())
 
     def nbytes(self) -> int:
-        shared = self.config.tie_word_embeddings and not self.head.packed
+        shared = self.config.tie_word_embeddings and self.head.shared
         matrices = sum(each.nbytes for each in self._matrices())
         vectors = sum(each.nbytes for each in self._vectors())
         return matrices + vectors + (0 if shared else self.embedding.nbytes)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about how the weights are held."""
+        if self.quantize == "none":
+            return ()
+        matrices = list(self._matrices())
+        held = sum(each.nbytes for each in matrices) / 1e6
+        full = sum(each.parameters for each in matrices) * self.norm.element_size() / 1e6
+        head = ", the head int8" if self.quantize in HEADS else ""
+        slower = "; nf4 saves memory here and costs time" if self._widens() else ""
+        told = f"{self.quantize} weights{head}: {held:,.1f} MB in place of {full:,.1f}{slower}."
+        return (told,)
+
+    def _widens(self) -> bool:
+        """On a CPU bitsandbytes makes whole weights of nf4 for each product."""
+        return self.quantize == "nf4" and not self.norm.is_cuda
 
     def _matrices(self) -> Iterator[Linear]:
         for layer in self.layers:
@@ -69,8 +88,15 @@ class Places(NamedTuple):
     mask: Tensor | None  # [n, end]; None where each sees all
 
 
-def load(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype, device: str) -> Llama:
-    loader = _Loader(config, tensors, dtype, device)
+def load(
+    config: Config,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    device: str,
+    quantize: str = "none",
+) -> Llama:
+    """Raises EngineError where weights are missing or cannot be held as `quantize` says."""
+    loader = _Loader(config, tensors, dtype, device, quantize)
     embedding = loader.tensor("model.embed_tokens.weight")
     head = embedding if config.tie_word_embeddings else loader.tensor("lm_head.weight")
     return Llama(
@@ -78,7 +104,8 @@ def load(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype, devi
         embedding=embedding,
         layers=tuple(loader.layer(f"model.layers.{i}") for i in range(config.num_hidden_layers)),
         norm=loader.tensor("model.norm.weight"),
-        head=Linear(head),
+        head=Linear(head, quantize=HEADS.get(quantize, quantize)),
+        quantize=quantize,
     )
 
 
@@ -88,6 +115,7 @@ class _Loader:
     tensors: Mapping[str, Tensor]
     dtype: torch.dtype
     device: str
+    quantize: str
 
     def tensor(self, name: str) -> Tensor:
         if name not in self.tensors:
@@ -109,7 +137,7 @@ class _Loader:
         """Several matrices of one input, stacked: one product instead of two or three."""
         weight = torch.cat([self.rows(f"{name}.weight") for name in names])
         biases = [self.rows(f"{name}.bias") for name in names if f"{name}.bias" in self.tensors]
-        return Linear(weight, torch.cat(biases) if biases else None)
+        return Linear(weight, torch.cat(biases) if biases else None, self.quantize)
 
     def rows(self, name: str) -> Tensor:
         rotated = "q_proj" in name or "k_proj" in name

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from .checkpoint import read_config, read_tensors
 from .choosing import Rows, picks
 from .events import EngineError
 from .flight import Flight, valid
+from .gpu import Gpu, open_gpu
 from .kv_cache import KvCache
 from .llama import Llama, Places, forward, load, logits
 from .on_torch import DEFAULT_CONTEXT, DeviceRows, on_host, prepare
@@ -22,9 +22,6 @@ from .pick import Logits
 from .prefix import require_room
 from .tree import Tree
 
-if TYPE_CHECKING:
-    from .gpu import Gpu
-
 
 class NativeTarget:
     """A `Target` that can also follow several continuations at once. Its first layers alone are a
@@ -32,13 +29,20 @@ class NativeTarget:
 
     no_rollback = ""
 
-    def __init__(self, model: Llama, cache: KvCache, gpu: Gpu | None = None) -> None:
+    def __init__(
+        self,
+        model: Llama,
+        cache: KvCache,
+        gpu: Gpu | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.context = cache.context
         self.vocabulary = model.config.vocab_size
         self.layers = len(model.layers)
         self._model = model
         self._cache = cache
         self._gpu = gpu
+        self._notes = notes
         self._pass = gpu.of(model, cache) if gpu else None
 
     @torch.inference_mode()
@@ -130,7 +134,13 @@ class NativeTarget:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return self._model.notes()
+        """What a person should know about weights and kernels."""
+        return (*self._model.notes(), *self._notes)
+
+    @property
+    def triton(self) -> str:
+        """Whether our own kernels run, in the words of options.SWITCHES."""
+        return "on" if self._gpu else "off"
 
     def memory(self) -> dict[str, int]:
         """Bytes by component; of a cache on a CPU only what has been written."""
@@ -165,8 +175,10 @@ def open_native(
     context: int | None,
     threads: int | None,
     quantize: str = "none",
+    triton: str = "auto",
 ) -> NativeTarget:
-    """Loads a checkpoint folder; refuses with EngineError what it would not compute exactly."""
+    """Loads a checkpoint folder; refuses with EngineError what it would not compute exactly, and
+    our kernels where `triton` is "on" and they cannot run."""
     prepare(device, threads)
     config = read_config(folder)
     kind: torch.dtype = getattr(torch, dtype)
@@ -178,4 +190,6 @@ def open_native(
             "Use a smaller model, /dtype bfloat16, /quantize int8 or /device cpu.",
         ) from error
     positions = context or min(config.max_position_embeddings, DEFAULT_CONTEXT)
-    return NativeTarget(model, KvCache(config, kind, device, positions))
+    cache = KvCache(config, kind, device, positions)
+    gpu, notes = open_gpu(model, cache, triton)
+    return NativeTarget(model, cache, gpu, notes)

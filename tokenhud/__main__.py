@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         trial.add_argument("--json", action="store_true", help="print the results as JSON")
         trial.set_defaults(run=run)
 
+    compare = commands.add_parser("compare", help="set variants side by side")
+    sides = compare.add_subparsers(title="comparisons", parser_class=_Parser, required=True)
+    quant = sides.add_parser("quant", parents=[options], help="the weights in every form")
+    quant.add_argument("text", nargs="*", help="the message; without one, built-in prompts")
+    quant.add_argument("--json", action="store_true", help="print the results as JSON")
+    quant.set_defaults(run=_compare_quant)
+
     bench = commands.add_parser("bench", help="measure")
     kinds = bench.add_subparsers(title="benchmarks", parser_class=_Parser, required=True)
     runs = _Parser(add_help=False)
@@ -89,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     screen.add_argument("--turns", type=int, default=1, metavar="N", help="answers a run")
     screen.set_defaults(run=_bench_screen)
     _add_measuring(commands)
+    gpu = kinds.add_parser("gpu", parents=[runs], help="decoding on a GPU, random weights")
+    gpu.add_argument("--shape", default="qwen2.5-1.5b", metavar="NAME", help="of the model")
+    gpu.add_argument("--prompt", type=int, default=512, metavar="N", help="tokens before it")
+    gpu.add_argument("--length", type=int, default=128, metavar="N", help="tokens an answer")
+    gpu.add_argument("--dtype", default="bfloat16", metavar="NAME")
+    gpu.add_argument("--quantize", default="none", metavar="none|int8|int4")
+    gpu.add_argument("--compiled", action="store_true", help="with transformers, torch.compile")
+    gpu.set_defaults(run=_bench_gpu)
     return parser
 
 
@@ -200,6 +215,12 @@ def _tune(given: argparse.Namespace) -> int:
     return tune_text(*_trial(given))
 
 
+def _compare_quant(given: argparse.Namespace) -> int:
+    from .tui.trials import compare_text
+
+    return compare_text(*_trial(given))
+
+
 def _trial(given: argparse.Namespace) -> tuple[str, Spec, Sampling, str | None, bool]:
     text, system = " ".join(given.text), getattr(given, "system", None)
     return text, _chosen(Spec, given), _chosen(Sampling, given), system, given.json
@@ -222,6 +243,17 @@ def _bench_drafters(given: argparse.Namespace) -> int:
     spec, length = _chosen(Spec, given), _chosen(Sampling, given).length
     prompts = given.prompts or list(PROMPTS)
     return bench_drafters(spec, given.runs, length, prompts, not given.no_peers, given.json)
+
+
+def _bench_gpu(given: argparse.Namespace) -> int:
+    from .engines.shapes import SHAPES
+    from .tui.bench_gpu import bench_gpu
+
+    if given.shape not in SHAPES:
+        raise EngineError(f"There is no shape {given.shape}.", f"There are: {', '.join(SHAPES)}.")
+    spec = Spec(dtype=given.dtype, quantize=given.quantize, device="cuda")
+    run = (given.prompt, given.length, given.runs)
+    return bench_gpu(given.shape, spec, *run, given.compiled, given.json)
 
 
 def _bench_screen(given: argparse.Namespace) -> int:

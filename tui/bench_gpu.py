@@ -8,6 +8,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import TYPE_CHECKING
 
+from ..engines.options import Spec
 from . import figures
 
 if TYPE_CHECKING:
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
 
 
 def bench_gpu(
-    shape: str, prompt: int, length: int, runs: int, dtype: str, compiled: bool, as_json: bool
+    shape: str, spec: Spec, prompt: int, length: int, runs: int, compiled: bool, as_json: bool
 ) -> int:
     """Prints rates, their share of what the memory's bandwidth allows, and what passes over
     several tokens cost. Raises EngineError without a GPU."""
     from ..engines.gpu_bench import measure_gpu
 
-    print(f"{shape}, random weights, {dtype}: {runs} runs after a warm-up ...", file=sys.stderr)
-    found = measure_gpu(shape, prompt, length, runs, dtype, compiled)
+    print(
+        f"{shape}, random weights, {spec.dtype}: {runs} runs after a warm-up ...", file=sys.stderr
+    )
+    found = measure_gpu(shape, spec, prompt, length, runs, compiled)
     if as_json:
         print(json.dumps(asdict(found) | {"limit": found.limit}, allow_nan=False))
     else:
-        print(f"{shape}, {dtype}, prompt {prompt}, answer {length} tokens, {runs} runs")
+        print(f"{shape}, {spec.dtype}, prompt {prompt}, answer {length} tokens, {runs} runs")
         print(table(found))
     return 0
 
