@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+KERNELS = "triton kernels"
+
 
 @dataclass(frozen=True, slots=True)
 class Availability:
@@ -38,11 +40,11 @@ def _native(device: str, problem: str) -> Availability:
 def _triton(no_gpu: str) -> Availability:
     """Our own kernels, in the native target."""
     if find_spec("triton") is None:
-        return Availability("triton kernels", False, "pip install 'tokenhud[triton]'; on Linux")
+        return Availability(KERNELS, False, "pip install 'tokenhud[triton]'; on Linux")
     build = f"triton {version('triton')}"
     interpreter = "TRITON_INTERPRET=1 tokenhud kernels checks them slowly"
     return Availability(
-        "triton kernels", not no_gpu, f"{build}; {no_gpu}; {interpreter}" if no_gpu else build
+        KERNELS, not no_gpu, f"{build}; {no_gpu}; {interpreter}" if no_gpu else build
     )
 
 

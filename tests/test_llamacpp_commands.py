@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tokenhud.engines.available import KERNELS, Availability
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions.chat import Chat, header
 from tokenhud.sessions.log import Log
@@ -77,3 +78,20 @@ def test_what_holds_the_weights_is_an_option_each(chat, line, field, value):
 def test_what_is_no_value_is_refused_and_changes_nothing(chat, line):
     assert not typed(chat, line).ok
     assert chat.spec == Spec()
+
+
+def test_llama_and_quantised_torch_weights_take_turns(chat):
+    assert typed(chat, "/quantize int8").text == "quantize none → int8, from the next answer."
+    told = typed(chat, "/llama").text
+    assert told == "target auto → llamacpp, quantize int8 → none, from the next answer."
+    told = typed(chat, "/quantize nf4").text
+    assert told == "target llamacpp → auto, quantize none → nf4, from the next answer."
+
+
+def test_our_kernels_are_refused_at_once_where_they_cannot_run(chat, monkeypatch):
+    absent = [Availability(KERNELS, False, "no device")]
+    monkeypatch.setattr("tokenhud.tui.weights_commands.availability", lambda _: absent)
+    refused = typed(chat, "/triton on")
+    assert (refused.ok, refused.text) == (False, "Our kernels cannot run here: no device.")
+    assert chat.spec.triton == "auto"
+    assert typed(chat, "/triton off").text == "triton auto → off, from the next answer."

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ..engines.available import KERNELS, availability
 from ..engines.gguf_path import is_gguf
 from ..engines.options import Spec, limits
 from ..sessions.chat import Chat
+from ..sessions.gpu import Gpu
 from . import grammar
 from .grammar import Command, Reply, Value
 from .settings import change, setting
@@ -13,7 +17,8 @@ from .settings import change, setting
 def llama(chat: Chat, values: tuple[Value, ...]) -> Reply:
     """The model stays where llama.cpp can read it."""
     kept = chat.spec.model if is_gguf(chat.spec.model) else Spec().model
-    return change(chat, {"target": "llamacpp", "model": values[0] if values else kept})
+    wanted = {"target": "llamacpp", "model": values[0] if values else kept}
+    return change(chat, {**wanted, "quantize": "none"})  # the file has its own
 
 
 def model(chat: Chat, values: tuple[Value, ...]) -> Reply:
@@ -27,12 +32,29 @@ def model(chat: Chat, values: tuple[Value, ...]) -> Reply:
     return change(chat, wanted)
 
 
+def quantize(chat: Chat, values: tuple[Value, ...]) -> Reply:
+    """llama.cpp takes a GGUF as it is, so the choice of weights leads back to torch."""
+    if values and values[0] != "none" and chat.spec.target == "llamacpp":
+        return change(chat, {"target": "auto", "quantize": values[0]})
+    return WEIGHTS.run(chat, values)
+
+
+def triton(chat: Chat, values: tuple[Value, ...]) -> Reply:
+    ours = next(each for each in availability(Gpu().reasons.get("gpu", "")) if each.name == KERNELS)
+    if values and values[0] == "on" and not ours.ready:
+        return Reply(f"Our kernels cannot run here: {ours.why}.", ok=False)
+    return OURS.run(chat, values)
+
+
 def runtime(chat: Chat, values: tuple[Value, ...]) -> Reply:
     if not values:
         about = limits(Spec, "target")["about"]
         return Reply(f"The runtime is {chat.spec.target}: {about}. Example: /runtime auto")
     return change(chat, {"target": values[0]})
 
+
+WEIGHTS = setting(Spec, "quantize", "/quantize int8")
+OURS = setting(Spec, "triton", "/triton off")
 
 WEIGHTS_COMMANDS: tuple[Command, ...] = (
     Command(
@@ -64,8 +86,8 @@ WEIGHTS_COMMANDS: tuple[Command, ...] = (
         now=lambda chat: chat.spec.target,
     ),
     setting(Spec, "dtype", "/dtype bfloat16"),
-    setting(Spec, "quantize", "/quantize int8"),
-    setting(Spec, "triton", "/triton on"),
+    replace(WEIGHTS, run=quantize),
+    replace(OURS, run=triton),
     setting(Spec, "device", "/device cpu"),
     setting(Spec, "kv_type", "/kv_type q8_0"),
     setting(Spec, "flash_attention", "/flash_attention on"),
