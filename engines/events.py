@@ -41,6 +41,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Scoring:
+    """A text to be judged and not written: `answer` after `prompt`, both in token ids."""
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+    spec: Spec
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """What was loaded; everything a comparison must hold equal."""
 
@@ -123,6 +132,16 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """How likely a text was, in each place given all before it."""
+
+    t_ns: int
+    tokens: tuple[int, ...]
+    surprisals: tuple[float, ...]  # -ln p of each at temperature 1
+    best: tuple[int, ...]  # the likeliest token in each place
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A reading of the machine; None is "cannot be known here", never 0."""
 
@@ -149,16 +168,16 @@ class Stop:
     memory: dict[str, int] | None = None  # bytes by component at the end
 
 
-Event = Progress | Loaded | Start | Prefill | Step | Preview | Sample | Stop
+Event = Progress | Loaded | Start | Prefill | Step | Preview | Scored | Sample | Stop
 
 
 class Engine(Protocol):
     """Turns requests into events.
 
-    Both iterators end with Loaded or Stop and raise nothing that is expected: an EngineError
-    becomes Stop("error"). `cancel` may be called from another thread (a generator that is
-    running in one thread cannot be closed from another); the stream then ends with
-    Stop("cancelled") after the current step.
+    `load` ends with Loaded, also where all is held already, or with Stop; the others end with
+    Stop. They raise nothing that is expected: an EngineError becomes Stop("error"). `cancel` may
+    be called from another thread (a generator that is running in one thread cannot be closed from
+    another); the stream then ends with Stop("cancelled") after the current step.
     """
 
     @property
@@ -167,6 +186,8 @@ class Engine(Protocol):
     def load(self, spec: Spec) -> Iterator[Event]: ...
 
     def stream(self, request: Request) -> Iterator[Event]: ...
+
+    def score(self, scoring: Scoring) -> Iterator[Event]: ...
 
     def cancel(self) -> None: ...
 

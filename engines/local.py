@@ -12,10 +12,11 @@ from typing import TypeVar, cast
 
 from .answer import Answering, answer
 from .drafting import Drafting, made_from, open_drafter, open_gamma
-from .events import EngineError, Event, Loaded, Progress, Request, Start, Stop
+from .events import EngineError, Event, Loaded, Progress, Request, Scoring, Start, Stop
 from .loop import Gamma
 from .options import Sampling, Spec
 from .parts import Opener, Parts
+from .scoring import score
 
 CHUNK = {"cpu": 64, "cuda": 512}  # prompt tokens a pass: how long a cancel can take
 DRAFTERS_HELD = 8
@@ -45,19 +46,24 @@ class LocalEngine:
         self._cancelled = Flag()
         self._parts: Parts | None = None
         self._asked: tuple[object, ...] = ()  # what the held parts were opened for
+        self._loaded: Loaded | None = None  # what was told of them
         self._draft: Parts | None = None  # the draft model used last
         self._drafting: dict[tuple[object, ...], Drafting] = {}  # by what each is made from
         self._gammas: dict[tuple[object, ...], Gamma] = {}
         self._cold = True
 
-    # Neither is a generator function: a cancel counts from the call, not from the first event.
+    # None is a generator function: a cancel counts from the call, not from the first event.
     def load(self, spec: Spec) -> Iterator[Event]:
         self._cancelled.clear()
-        return self._reported(self._ready(spec))
+        return self._reported(self._loading(spec))
 
     def stream(self, request: Request) -> Iterator[Event]:
         self._cancelled.clear()
         return self._reported(self._stream(request, accepted=self._clock()))
+
+    def score(self, scoring: Scoring) -> Iterator[Event]:
+        self._cancelled.clear()
+        return self._reported(self._score(scoring, accepted=self._clock()))
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -76,6 +82,16 @@ class LocalEngine:
             yield from events
         except EngineError as error:
             yield Stop(self._clock(), "error", what=error.what, remedy=error.remedy)
+
+    def _loading(self, spec: Spec) -> Iterator[Event]:
+        """Loaded comes last, also where all was held before: its reader leaves then."""
+        stopped = False
+        for event in self._ready(spec):
+            stopped = isinstance(event, Stop)
+            if not isinstance(event, Loaded):
+                yield event
+        if self._loaded and not stopped:
+            yield self._loaded
 
     def _ready(self, spec: Spec) -> Generator[Event, None, tuple[Parts, Drafting] | None]:
         """What `spec` needs, opened where what is held does not serve; None when cancelled."""
@@ -97,7 +113,9 @@ class LocalEngine:
             return None
         self._parts, self._asked, self._cold = parts, wanted, True
         now = self._clock()
-        yield Loaded(now, parts.model, parts.spec, now - began, parts.target.memory(), parts.notes)
+        memory = parts.target.memory()
+        self._loaded = Loaded(now, parts.model, parts.spec, now - began, memory, parts.notes)
+        yield self._loaded
         return parts
 
     def _drafter(self, spec: Spec, parts: Parts) -> Generator[Event, None, Drafting | None]:
@@ -169,7 +187,25 @@ class LocalEngine:
             chunk=CHUNK[parts.spec.device],
             margins=request.margins,
         )
-        for event in answer(answering, self._clock, self._cancelled.is_set):
+        yield from self._measured(answer(answering, self._clock, self._cancelled.is_set))
+
+    def _score(self, asked: Scoring, accepted: int) -> Iterator[Event]:
+        ready = yield from self._ready(asked.spec)
+        if ready is None:
+            return
+        parts, drafting = ready
+        spec, cached = (
+            _effective(asked.spec, parts.spec, drafting),
+            parts.target.cached(asked.prompt),
+        )
+        yield Start(accepted, asked.prompt, cached, self._cold, spec, Sampling())
+        chunk, cancelled = CHUNK[parts.spec.device], self._cancelled.is_set
+        scoring = score(parts.target, asked.prompt, asked.answer, chunk, self._clock, cancelled)
+        yield from self._measured(scoring)
+
+    def _measured(self, events: Iterator[Event]) -> Iterator[Event]:
+        """The Stop tells the memory."""
+        for event in events:
             yield replace(event, memory=self._memory()) if isinstance(event, Stop) else event
 
     def _memory(self) -> dict[str, int]:

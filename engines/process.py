@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
 
-from .events import EngineError, Event, Loaded, Request, Stop
+from .events import EngineError, Event, Loaded, Request, Scoring, Stop
 from .options import Spec
 
 WORKER = "tokenhud.engines.worker"
@@ -38,6 +38,9 @@ class ProcessEngine:
 
     def stream(self, request: Request) -> Iterator[Event]:
         return self._ask("stream", request)
+
+    def score(self, scoring: Scoring) -> Iterator[Event]:
+        return self._ask("score", scoring)
 
     def cancel(self) -> None:
         with suppress(EngineError):  # a dead worker has nothing to cancel; the reader reports it
@@ -70,14 +73,14 @@ class ProcessEngine:
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._events = cast("IO[bytes]", self._process.stdout)
 
-    def _send(self, kind: str, body: Spec | Request | None) -> None:
+    def _send(self, kind: str, body: Spec | Request | Scoring | None) -> None:
         try:
             pickle.dump((kind, body), self._requests)
             self._requests.flush()
         except (OSError, ValueError):
             raise EngineError("The engine process is not running.", self._remedy()) from None
 
-    def _ask(self, kind: str, body: Spec | Request) -> Iterator[Event]:
+    def _ask(self, kind: str, body: Spec | Request | Scoring) -> Iterator[Event]:
         if self._process.poll() is not None:
             self._start()
         ended = False

@@ -50,7 +50,7 @@ def _claim_stdout() -> IO[bytes]:
 
 def _read(requests: IO[bytes], waiting: queue.Queue[Iterator[Event]], engine: Engine) -> None:
     calls: dict[str, Callable[[Any], Iterator[Event]]]
-    calls = {"load": engine.load, "stream": engine.stream}
+    calls = {"load": engine.load, "stream": engine.stream, "score": engine.score}
     while True:
         try:
             kind, body = pickle.load(requests)

@@ -133,8 +133,10 @@ def _config(columns: int, width: int, gated: bool, dtype: torch.dtype) -> Config
     if dtype == torch.float32:  # no tensor cores; larger tiles would not fit the registers
         return Config(block_n=16, block_k=64, split_k=1, warps=2, stages=2)
     warps = 4 if width % 256 == 0 else 2
+    if gated:
+        return Config(16, 64 * warps, 1, warps, stages=3, prefetch=256)
     split = max(1, min(4 * PROCESSORS // triton.cdiv(columns, 16), width // 512))
-    return Config(16, 64 * warps, 1 if gated else split, warps, stages=4, prefetch=256)
+    return Config(16, 64 * warps, split, warps, stages=4, prefetch=256)
 
 
 @triton.jit(do_not_specialize=["n", "steps"])  # few binaries for any number of rows

@@ -8,7 +8,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import __version__
-from ..engines.events import Engine, EngineError, Event, Request, Sample, Stop
+from ..engines.events import (
+    Engine,
+    EngineError,
+    Event,
+    Message,
+    Request,
+    Sample,
+    Scoring,
+    Stop,
+)
 from ..engines.options import Sampling, Spec
 from .conversation import Conversation, Exchange, conversation
 from .log import Log
@@ -65,7 +74,11 @@ class Chat:
         self._note(Turn(self._told.turns + 1, text, _now()))
 
     def answer(self) -> Iterator[Event]:
-        yield from self._noted(self.spec, self.sampling)
+        yield from self._noted(Request(self.messages(), self.spec, self.sampling))
+
+    def messages(self) -> tuple[Message, ...]:
+        """What the engine is asked: the conversation up to the last message."""
+        return self._told.messages()
 
     def attempt(
         self, purpose: str, spec: Spec, sampling: Sampling, margins: bool = False
@@ -74,19 +87,27 @@ class Chat:
         nothing was sent yet; otherwise the last event is a Stop."""
         if not self.exchanges:
             raise EngineError("Nothing was sent yet that could be tried.", "Send a message first.")
-        self._note(Trial(purpose, self.exchanges[-1].turn_id))
-        yield from self._noted(spec, sampling, margins)
+        trial = Trial(purpose, self.exchanges[-1].turn_id)
+        yield from self.beside(trial, Request(self.messages(), spec, sampling, margins))
 
-    def _noted(self, spec: Spec, sampling: Sampling, margins: bool = False) -> Iterator[Event]:
-        """What the engine answers to the last message."""
-        request = Request(self._told.messages(), spec, sampling, margins)
+    def beside(self, trial: Trial, asked: Request | Scoring) -> Iterator[Event]:
+        """What the engine says to `asked`, beside the conversation; the last event is a Stop."""
+        self._note(trial)
+        yield from self._noted(asked)
+
+    def _noted(self, asked: Request | Scoring) -> Iterator[Event]:
         try:
-            for event in self.engine.stream(request):
+            for event in self._events(asked):
                 self._note(event)
                 yield event
         finally:
             if self.busy:  # a bug, or a reader that left: the next turn must not wait for it
                 self._note(Stop(time.perf_counter_ns(), "cancelled"))
+
+    def _events(self, asked: Request | Scoring) -> Iterator[Event]:
+        if isinstance(asked, Scoring):
+            return self.engine.score(asked)
+        return self.engine.stream(asked)
 
     def cancel(self) -> None:
         self.engine.cancel()

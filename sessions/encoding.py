@@ -16,6 +16,7 @@ from ..engines.events import (
     Preview,
     Progress,
     Sample,
+    Scored,
     Start,
     Step,
     Stop,
@@ -38,6 +39,7 @@ KINDS: dict[str, type[Record]] = {
     "prefill": Prefill,
     "step": Step,
     "preview": Preview,
+    "scored": Scored,
     "sample": Sample,
     "stop": Stop,
 }
@@ -48,6 +50,7 @@ NAMES: dict[type, dict[str, str]] = {
     Model: {"path": "model_filename", "parameters": "model_n_params"},
     Start: {"prompt": "prompt_token_ids", "cached": "cached_tokens"},
     Step: {"tokens": "token_ids"},
+    Scored: {"tokens": "token_ids", "best": "best_token_ids"},
     Sample: {"engine_rss": "rss", "vram_used": "nvml_used"},
     Stop: {"reason": "finish_reason", "what": "error"},
 }
@@ -110,6 +113,9 @@ def _check(record: Record) -> None:
                 raise RecordError("has not one piece a token")
             if accepted > min(drafted, len(tokens)):
                 raise RecordError("accepts more tokens than were drafted or emitted")
+        case Scored(tokens=tokens, surprisals=surprisals, best=best):
+            if not len(tokens) == len(surprisals) == len(best):
+                raise RecordError("has not one score a token")
         case Start(prompt=prompt, cached=cached) if cached > len(prompt):
             raise RecordError("has more cached tokens than prompt")
         case Prefill(done=done, total=total) if done > total:

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..engines.events import Event, Prefill, Preview, Start, Step, Stop
+from ..engines.events import (
+    Event,
+    Loaded,
+    Prefill,
+    Preview,
+    Progress,
+    Scored,
+    Start,
+    Step,
+    Stop,
+)
 from ..engines.options import Sampling, Spec
 
 SCHEMA_VERSION = 1
@@ -55,11 +65,12 @@ class Clear:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The last message is answered again with other settings, beside the conversation; the events
-    up to the next Stop are the trial's."""
+    """A message is answered, or an answer judged, with other settings, beside the conversation;
+    the events up to the next Stop are the trial's."""
 
-    purpose: str  # "verify", "tune", "bench"
-    turn_id: int
+    purpose: str  # "verify", "tune", "bench", "quant"
+    turn_id: int | None  # of the last message; None where another one is answered
+    swaps: bool = False  # loads weights of its own
 
 
 Record = Header | Turn | Setting | Undo | Clear | Trial | Event
@@ -69,20 +80,27 @@ class TrialGate:
     """Tells the events of trials from those of the conversation; sees the records in order."""
 
     def __init__(self) -> None:
-        self._inside = False
+        self._trial: Trial | None = None
 
     def outside(self, record: Record) -> bool:
         if isinstance(record, Trial | Turn):
-            self._inside = isinstance(record, Trial)
-            return not self._inside
-        inside = self._inside and isinstance(record, Start | Prefill | Step | Preview | Stop)
+            self._trial = record if isinstance(record, Trial) else None
+            return self._trial is None
+        outside = not (self._trial and _belongs(record, self._trial))
         if isinstance(record, Stop):
-            self._inside = False
-        return not inside
+            self._trial = None
+        return outside
 
     @property
     def inside(self) -> bool:
-        return self._inside
+        return self._trial is not None
+
+
+def _belongs(record: Record, trial: Trial) -> bool:
+    """What is loaded for a trial on the weights in use serves the conversation too."""
+    if isinstance(record, Progress | Loaded):
+        return trial.swaps
+    return isinstance(record, Start | Prefill | Step | Preview | Scored | Stop)
 
 
 def outside_trials(records: Iterable[Record]) -> Iterator[Record]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import log
 from pathlib import Path
 
 from tokenhud.engines.events import (
@@ -17,6 +18,8 @@ from tokenhud.engines.events import (
     Prefill,
     Progress,
     Request,
+    Scored,
+    Scoring,
     Start,
     Step,
     Stop,
@@ -82,6 +85,14 @@ class ScriptedEngine:
         self._sleep(100)
         yield Prefill(self._t(), len(prompt), len(prompt))
         yield from self._steps(script, request.sampling.length)
+
+    def score(self, scoring: Scoring) -> Iterator[Event]:
+        """Every token is half expected."""
+        yield Start(self._t(), scoring.prompt, 0, False, _resolved(scoring.spec), Sampling())
+        self._sleep(100)
+        said = scoring.answer
+        yield Scored(self._t(), said, (log(2),) * len(said), said)
+        yield Stop(self._t(), "stop")
 
     def cancel(self) -> None:
         self._cancelled.set()

@@ -14,12 +14,13 @@ from tokenhud.engines.events import (
     Progress,
     Reason,
     Sample,
+    Scored,
     Start,
     Step,
     Stop,
 )
 from tokenhud.engines.options import MAX_SEED, Sampling, Spec
-from tokenhud.sessions.records import Clear, Header, Record, Setting, Turn, Undo
+from tokenhud.sessions.records import Clear, Header, Record, Setting, Trial, Turn, Undo
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 counts = st.integers(0, 2**40)
@@ -93,6 +94,14 @@ def prefills(draw: st.DrawFn, t_ns: st.SearchStrategy[int] = times) -> Prefill:
     return Prefill(draw(t_ns), draw(st.integers(0, total)), total)
 
 
+@st.composite
+def scores(draw: st.DrawFn) -> Scored:
+    tokens = draw(ids)
+    n = len(tokens)
+    surprisals = tuple(draw(st.lists(reals, min_size=n, max_size=n)))
+    return Scored(draw(times), tokens, surprisals, tokens[::-1])
+
+
 headers = st.builds(
     Header,
     schema_version=st.just(1),
@@ -130,11 +139,13 @@ records: st.SearchStrategy[Record] = st.one_of(
     st.builds(Setting, name=texts, value=st.none() | counts | reals | texts),
     st.builds(Undo, turn_id=counts),
     st.just(Clear()),
+    st.builds(Trial, purpose=texts, turn_id=st.none() | counts, swaps=st.booleans()),
     st.builds(Progress, t_ns=times, stage=texts, done=counts, total=counts),
     st.builds(Loaded, t_ns=times, model=models, spec=specs, load_ns=counts, memory=memories),
     starts(),
     prefills(),
     steps(),
+    scores(),
     samples,
     stops,
 )

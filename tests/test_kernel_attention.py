@@ -9,7 +9,6 @@ from torch import Tensor
 from tokenhud.kernels.attention import SPLIT, Split, attention, workspace_size
 from tokenhud.kernels.reference.attention import attention as reference
 
-PLACES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 CLOSE = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
 
@@ -29,18 +28,13 @@ SHAPES = [
     Shape(3, 9, 3, 2, 1, 7),
     Shape(5, 8, 1, 80, 131, 200),
     Shape(7, 4, 2, 10, 0, 64),
-    Shape(9, 6, 2, 16, 57, 73),
+    Shape(9, 2, 2, 16, 57, 73),
     Shape(17, 1, 1, 16, 30, 400),
 ]
-
-
-@pytest.fixture(params=PLACES)
-def device(request: pytest.FixtureRequest) -> str:
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("there is no CUDA device")
-    if request.param == "cpu" and torch.cuda.is_available():
-        pytest.skip("kernels are compiled where there is a CUDA device")
-    return str(request.param)
+CASES = [
+    *((shape, torch.float32) for shape in SHAPES),
+    *((shape, dtype) for shape in SHAPES[1:4] for dtype in (torch.float16, torch.bfloat16)),
+]
 
 
 class Pass:
@@ -82,8 +76,7 @@ class Pass:
         return reference(self.heads.double(), self.turns, self.cache.double(), start)
 
 
-@pytest.mark.parametrize("dtype", list(CLOSE), ids=str)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("shape", "dtype"), CASES, ids=str)
 def test_rows_find_what_the_reference_finds(shape: Shape, dtype: torch.dtype, device: str) -> None:
     case = Pass(shape, dtype, device)
     exact, before = case.exact(), case.heads.clone()
@@ -106,7 +99,7 @@ def test_keys_and_values_are_written_and_nothing_else(dtype: torch.dtype, device
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("shape", [Shape(7, 3, 1, 16, 124, 131), Shape(4, 8, 2, 16, 61, 65)])
+@pytest.mark.parametrize("shape", [Shape(4, 3, 1, 16, 126, 131), Shape(3, 8, 2, 16, 62, 65)])
 def test_a_row_is_the_same_to_the_bit_alone_and_in_a_block(
     shape: Shape, dtype: torch.dtype, device: str
 ) -> None:
@@ -118,7 +111,7 @@ def test_a_row_is_the_same_to_the_bit_alone_and_in_a_block(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_reach_changes_no_bit(dtype: torch.dtype, device: str) -> None:
-    case = Pass(Shape(3, 6, 2, 32, 126, 2300), dtype, device)
+    case = Pass(Shape(2, 2, 1, 32, 127, 2300), dtype, device)
     least = case.ours(reach=129)
     assert torch.equal(case.ours(reach=200), least)
     assert torch.equal(case.ours(reach=2300), least)
@@ -133,7 +126,7 @@ def test_rows_beyond_reach_are_not_written(device: str) -> None:
 
 @pytest.mark.parametrize("split", [Split(16, 1), Split(32, 4), Split(128, 8)])
 def test_any_split_gives_the_same_up_to_rounding(split: Split, device: str) -> None:
-    case = Pass(Shape(3, 6, 2, 32, 300, 1000), torch.float32, device)
+    case = Pass(Shape(2, 3, 1, 32, 300, 400), torch.float32, device)
     torch.testing.assert_close(case.ours(split=split).double(), case.exact(), rtol=3e-6, atol=3e-6)
 
 

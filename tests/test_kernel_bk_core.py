@@ -13,20 +13,6 @@ SHIFT = 0.1 + 0.1j
 SMALL = Config(chunk=8, warps=1)  # so that a few positions are several chunks
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(
-            "cpu", marks=pytest.mark.skipif(not interpreted(), reason="compiles for GPUs")
-        ),
-        pytest.param("cuda", marks=pytest.mark.gpu),
-    ]
-)
-def device(request):
-    if request.param == "cuda" and (interpreted() or not torch.cuda.is_available()):
-        pytest.skip("no GPU to compile for")
-    return request.param
-
-
 def bands(batch, n, dtype=torch.float32, seed=42):
     generator = torch.Generator().manual_seed(seed)
     sizes = (n, n - 1, n - 1)

@@ -6,19 +6,9 @@ import torch
 from tokenhud.kernels import norm as kernels
 from tokenhud.kernels.reference import norm as reference
 
-PLACES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 CLOSE = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 SHAPES = [(1, 1), (2, 3), (3, 257), (5, 1536), (16, 64)]
 EPS = 1e-6
-
-
-@pytest.fixture(params=PLACES)
-def device(request: pytest.FixtureRequest) -> str:
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("there is no CUDA device")
-    if request.param == "cpu" and torch.cuda.is_available():
-        pytest.skip("kernels are compiled where there is a CUDA device")
-    return str(request.param)
 
 
 @pytest.mark.parametrize("dtype", list(CLOSE), ids=str)

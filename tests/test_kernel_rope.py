@@ -8,7 +8,6 @@ from tokenhud.engines.rope import Rope, rotate, turns
 from tokenhud.kernels.reference.rope import rotate_and_write as reference
 from tokenhud.kernels.rope import rotate_and_write
 
-PLACES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 SHAPES = [
     (1, 1, 1, 2, 0),
@@ -18,15 +17,6 @@ SHAPES = [
     (16, 4, 2, 80, 9),
 ]
 CONTEXT = 64
-
-
-@pytest.fixture(params=PLACES)
-def device(request: pytest.FixtureRequest) -> str:
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("there is no CUDA device")
-    if request.param == "cpu" and torch.cuda.is_available():
-        pytest.skip("kernels are compiled where there is a CUDA device")
-    return str(request.param)
 
 
 def factors(dim: int) -> Tensor:

@@ -42,11 +42,17 @@ def ask(
 
 
 def question_of(text: str) -> str:
+    """As `words`; raises EngineError where there are none."""
+    question = words(text)
+    if not question:
+        raise EngineError("There is no question.", 'Use: tokenhud ask "text", or pipe it in.')
+    return question
+
+
+def words(text: str) -> str:
     """The words given and what a pipe brings, in this order."""
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
     parts = [part for part in (text, piped.rstrip("\n")) if part.strip()]
-    if not parts:
-        raise EngineError("There is no question.", 'Use: tokenhud ask "text", or pipe it in.')
     return "\n\n".join(parts)
 
 

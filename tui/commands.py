@@ -12,8 +12,10 @@ from . import grammar, session_commands
 from .decoding_commands import DECODING
 from .engine_report import engine_report
 from .grammar import Argument, Call, Command, Problem, Reply, Suggestion, Text, Value, number, whole
+from .quant_commands import QUANT
 from .settings import change, setting
 from .trial_commands import TRIALS
+from .weights_commands import WEIGHTS_COMMANDS
 
 THEMES = (
     "textual-dark",
@@ -137,6 +139,8 @@ Esc cancels and keeps the text · F2 changes the HUD · Ctrl+C twice quits
 COMMANDS: tuple[Command, ...] = (
     *DECODING,
     *TRIALS,
+    *QUANT,
+    *WEIGHTS_COMMANDS,
     setting(Sampling, "length", "/length 100"),
     Command(
         "processor",

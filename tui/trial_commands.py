@@ -50,10 +50,11 @@ def verdict_line(each: Verified) -> str:
 def _started(chat: Chat, job: Callable[[], Told]) -> Reply:
     if not chat.exchanges:
         return Reply("Nothing was sent yet that could be tried. Send a message first.", ok=False)
-    return Reply("", job=lambda: _told(job()))
+    return Reply("", job=lambda: told(job()))
 
 
-def _told(job: Told) -> Told:
+def told(job: Told) -> Told:
+    """`job`, whose faults are sentences too."""
     try:
         yield from job
     except EngineError as error:

@@ -1,4 +1,4 @@
-"""/verify and /tune without a screen, on one message."""
+"""/verify, /tune and /compare without a screen, on one message."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from ..engines.options import Sampling, Spec
 from ..engines.process import ProcessEngine
 from ..sessions.chat import Chat, header
 from ..sessions.log import Log
+from ..sessions.quant import compare_quant
 from ..sessions.trials import CancelledError
 from ..sessions.tune import tune
 from ..sessions.verify import Verified, verify
-from .ask import question_of
+from .ask import question_of, words
 from .plain import cancelled_by_interrupt, progress
+from .quant_commands import quant_json, quant_table
 from .trial_commands import tune_table, verdict_line
 
 SAME, DIFFERENT, UNTRIED, FAILED = 0, 1, 2, 3
@@ -35,6 +37,18 @@ def verify_text(
 def tune_text(text: str, spec: Spec, sampling: Sampling, system: str | None, as_json: bool) -> int:
     """Exit status: 0, or 3 where it was cancelled. Raises EngineError."""
     return _tried(_asked(text, spec, sampling, system), lambda chat: _tuned(chat, as_json))
+
+
+def compare_text(
+    text: str, spec: Spec, sampling: Sampling, system: str | None, as_json: bool
+) -> int:
+    """Without a text on built-in prompts. Exit status: 0, or 3 where it was cancelled. Raises
+    EngineError."""
+    question = words(text)
+    chat = _chat(spec, sampling, system)
+    return _tried(
+        _answered(chat, question) if question else chat, lambda chat: _compared(chat, as_json)
+    )
 
 
 def _tried(chat: Chat, job: Callable[[Chat], int]) -> int:
@@ -72,12 +86,27 @@ def _tuned(chat: Chat, as_json: bool) -> int:
     return SAME
 
 
+def _compared(chat: Chat, as_json: bool) -> int:
+    comparison = _shown(compare_quant(chat))
+    print(quant_json(comparison) if as_json else quant_table(comparison))
+    return SAME
+
+
 def _asked(text: str, spec: Spec, sampling: Sampling, system: str | None) -> Chat:
     """A chat with one answered message."""
     question = question_of(text)
+    return _answered(_chat(spec, sampling, system), question)
+
+
+def _chat(spec: Spec, sampling: Sampling, system: str | None) -> Chat:
     chat = Chat(ProcessEngine(), Log.in_memory(header(spec, sampling)), spec, sampling)
     if system is not None:
         chat.set("system", system)
+    return chat
+
+
+def _answered(chat: Chat, question: str) -> Chat:
+    """Closed where it raises EngineError."""
     last: Event | None = None
     with cancelled_by_interrupt(chat):
         for last in chat.ask(question):
