@@ -74,7 +74,7 @@ def launch(
     values of a row, each warp has its share, though no more than share a scale."""
     columns, width = out.shape[1], weight.values.shape[1]
     group = weight.group if isinstance(weight, Int4) else 0
-    config = config or _config(columns, width, gated, x.dtype)
+    config = config or _config(columns, width, gated, x.dtype, group)
     part = max(16, config.block_k // config.warps)
     part = min(part, group) if group else part
     blocks = triton.cdiv(width, part * config.warps)
@@ -128,15 +128,16 @@ def _rows_of_a_tile(n: int, dtype: torch.dtype) -> int:
     return ROWS // 2 if n <= ROWS // 2 and dtype != torch.float32 and not interpreted() else ROWS
 
 
-def _config(columns: int, width: int, gated: bool, dtype: torch.dtype) -> Config:
-    """About four programs for each processor, if need be by sharing the inner dimension."""
+def _config(columns: int, width: int, gated: bool, dtype: torch.dtype, group: int) -> Config:
+    """Several programs for each processor, if need be by sharing the inner dimension. As measured
+    on an H100: see docs/gpu.md."""
     if dtype == torch.float32:  # no tensor cores; larger tiles would not fit the registers
         return Config(block_n=16, block_k=64, split_k=1, warps=2, stages=2)
-    warps = 4 if width % 256 == 0 else 2
     if gated:
-        return Config(16, 64 * warps, 1, warps, stages=3, prefetch=256)
-    split = max(1, min(4 * PROCESSORS // triton.cdiv(columns, 16), width // 512))
-    return Config(16, 64 * warps, split, warps, stages=4, prefetch=256)
+        return Config(16, 128, 1, warps=2, stages=4, prefetch=256)
+    block_n, most = (32, 2 * PROCESSORS) if group else (16, 4 * PROCESSORS)
+    split = max(1, min(most // triton.cdiv(columns, block_n), width // 512))
+    return Config(block_n, 128, split, warps=2, stages=4 if group else 6, prefetch=256)
 
 
 @triton.jit(do_not_specialize=["n", "steps"])  # few binaries for any number of rows

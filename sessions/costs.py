@@ -21,7 +21,18 @@ MARGIN = 0.05  # by which speculation must be slower before it is said to lose
 DRAFTS = 16  # before a prediction can say so
 TOKENS = 64  # decoded on either side before a measurement can
 PAIRS = 0.75  # of all pairs of a turn and a plain turn, in which the plain one must be faster
-PLACE = ("model", "target", "dtype", "device", "threads")
+PLACE = (  # all of Spec that changes how fast a pass is, drafts apart
+    "model",
+    "target",
+    "dtype",
+    "quantize",
+    "triton",
+    "kv_type",
+    "flash_attention",
+    "gpu_layers",
+    "device",
+    "threads",
+)
 
 Key = tuple[object, ...]
 
