@@ -39,15 +39,15 @@ class Config:
 
 def read_config(folder: Path) -> Config:
     """Raises EngineError for what the native target would compute wrongly, naming the reason."""
-    raw = settings(folder / "config.json")
-    _refuse(raw)
     try:
-        return _config(raw)
+        return config_of(settings(folder / "config.json"))
     except KeyError as missing:
         raise EngineError(f"{folder / 'config.json'} lacks {missing}.", DAMAGED) from None
 
 
-def _config(raw: Mapping[str, Any]) -> Config:
+def config_of(raw: Mapping[str, Any]) -> Config:
+    """As `read_config`, of what config.json holds; KeyError where something is missing."""
+    _refuse(raw)
     heads = raw["num_attention_heads"]
     head_dim = raw.get("head_dim") or raw["hidden_size"] // heads
     positions = raw.get("max_position_embeddings", 2048)

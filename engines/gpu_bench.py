@@ -5,25 +5,22 @@ Weights are random, since only shapes decide the speed, and the same for all.
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import json
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..kernels.bench.measure import bandwidth, stopwatch
-from .checkpoint import read_config
+from .checkpoint import config_of
 from .choosing import choose
 from .events import EngineError
 from .gpu import Gpu
+from .hf_library import library
 from .kv_cache import KvCache
 from .llama import Llama, load
 from .native import NativeTarget
@@ -94,9 +91,7 @@ def measure_gpu(
 def _targets(
     shape: dict[str, Any], tensors: dict[str, Tensor], spec: Spec, context: int
 ) -> tuple[NativeTarget, NativeTarget, int, tuple[str, ...]]:
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "config.json").write_text(json.dumps(shape))
-        config = read_config(Path(folder))
+    config = config_of(shape)
     dtype: torch.dtype = getattr(torch, spec.dtype)
     model = load(config, tensors, dtype, "cuda", spec.quantize)
     plain = NativeTarget(model, KvCache(config, dtype, "cuda", context))
@@ -129,12 +124,7 @@ def _verify(target: NativeTarget, ids: Sequence[int]) -> dict[int, float]:
 
 
 def _transformers_model(shape: dict[str, Any], dtype: torch.dtype) -> Any:
-    try:
-        transformers: Any = importlib.import_module("transformers")
-    except ImportError:
-        raise EngineError(
-            "transformers is not installed.", "Run: pip install 'tokenhud[hf]'"
-        ) from None
+    transformers: Any = library()
     options = {name: value for name, value in shape.items() if name != "architectures"}
     config = transformers.AutoConfig.for_model(**options)
     with torch.device("cuda"):
@@ -145,7 +135,8 @@ def _transformers_model(shape: dict[str, Any], dtype: torch.dtype) -> Any:
 def _compiled_run(model: Any, context: int) -> Run:
     """As fast as transformers decodes: its forward compiled into CUDA graphs, the ids left on the
     device until the end. So only the whole is timed, and its times are spread evenly."""
-    static_cache: Any = importlib.import_module("transformers").StaticCache
+    transformers: Any = library()
+    static_cache = transformers.StaticCache
     forward: Callable[..., Any] = torch.compile(
         model.forward, mode="reduce-overhead", fullgraph=True
     )

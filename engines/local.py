@@ -14,25 +14,12 @@ from .answer import Answering, answer
 from .drafting import Drafting, made_from, open_drafter, open_gamma
 from .events import EngineError, Event, Loaded, Progress, Request, Scoring, Start, Stop
 from .loop import Gamma
-from .options import Sampling, Spec
+from .options import WEIGHTS, Sampling, Spec
 from .parts import Opener, Parts
 from .scoring import score
 
 CHUNK = {"cpu": 64, "cuda": 512}  # prompt tokens a pass: how long a cancel can take
 DRAFTERS_HELD = 8
-WEIGHTS = (  # the rest needs no reload
-    "model",
-    "target",
-    "dtype",
-    "quantize",
-    "triton",
-    "kv_type",
-    "flash_attention",
-    "gpu_layers",
-    "device",
-    "threads",
-    "context",
-)
 T = TypeVar("T")
 
 

@@ -78,6 +78,21 @@ class Spec:
         _validate(self)
 
 
+WEIGHTS = (  # of Spec: what the weights are opened by; the rest needs no reload
+    "model",
+    "target",
+    "dtype",
+    "quantize",
+    "triton",
+    "kv_type",
+    "flash_attention",
+    "gpu_layers",
+    "device",
+    "threads",
+    "context",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How the target picks, and how long. The order: repetition_penalty, then top_k, top_p and

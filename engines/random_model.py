@@ -7,24 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoint import Config
+from .checkpoint import Config, config_of
 from .linear import Linear
 from .llama import Layer, Llama
-from .rope import Rope
+from .shapes import SHAPES
 
-QWEN = Config(
-    vocab_size=151936,
-    hidden_size=1536,
-    intermediate_size=8960,
-    num_hidden_layers=28,
-    num_attention_heads=12,
-    num_key_value_heads=2,
-    head_dim=128,
-    max_position_embeddings=32768,
-    rms_norm_eps=1e-6,
-    tie_word_embeddings=True,
-    rope=Rope("default", theta=1e6, dim=128, trained=32768, original=32768),
-)  # Qwen2.5-1.5B
+QWEN = config_of(SHAPES["qwen2.5-1.5b"])
 SPREAD = 0.02  # the deviation that training of such models begins with
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..engines.drafting import made_from
 from ..engines.events import Event, Start, Step
 from ..engines.gamma import gain
-from ..engines.options import Spec
+from ..engines.options import WEIGHTS, Spec
 from .summary import session_metrics
 from .turns import TurnMetrics, ratio
 
@@ -21,18 +21,7 @@ MARGIN = 0.05  # by which speculation must be slower before it is said to lose
 DRAFTS = 16  # before a prediction can say so
 TOKENS = 64  # decoded on either side before a measurement can
 PAIRS = 0.75  # of all pairs of a turn and a plain turn, in which the plain one must be faster
-PLACE = (  # all of Spec that changes how fast a pass is, drafts apart
-    "model",
-    "target",
-    "dtype",
-    "quantize",
-    "triton",
-    "kv_type",
-    "flash_attention",
-    "gpu_layers",
-    "device",
-    "threads",
-)
+PLACE = tuple(name for name in WEIGHTS if name != "context")  # what decides how fast a pass is
 
 Key = tuple[object, ...]
 
