@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,9 +29,8 @@ def availability(no_gpu: str) -> list[Availability]:
 
 def _native(device: str, problem: str) -> Availability:
     name = f"native {device}"
-    try:
-        build = version("torch")
-    except PackageNotFoundError:
+    build = version("torch")
+    if not build:
         return Availability(name, False, "torch is missing: pip install torch")
     if device == "cuda" and "+cpu" in build:
         problem = f"torch {build} is a build without CUDA"
@@ -66,3 +66,11 @@ def _llamacpp() -> Availability:
     return Availability(
         "llamacpp", True, f"llama-cpp-python {version('llama-cpp-python')}, built for {devices}"
     )
+
+
+def version(package: str) -> str:
+    """Empty where it is not known, as of a module that came under another package's name."""
+    try:
+        return version_of(package)
+    except PackageNotFoundError:
+        return ""

@@ -98,6 +98,8 @@ def open_gpu(model: Llama, cache: KvCache, asked: str) -> tuple[Gpu | None, tupl
         with torch.inference_mode():
             gpu = Gpu(model, cache)
             gpu.of(model, cache).prepare()
+            for sampling in (Sampling(), Sampling(temperature=1, seed=0, top_k=2, top_p=0.9)):
+                gpu.send(gpu.of(model, cache).last, [0], sampling).land()
     except Exception as error:  # whatever a compiler or driver raises is a reason to do without
         lines = str(error).strip().splitlines() or ["no message"]
         reason = f"Our kernels fail on this device ({type(error).__name__}: {lines[0][:200]})"
@@ -110,7 +112,8 @@ def open_gpu(model: Llama, cache: KvCache, asked: str) -> tuple[Gpu | None, tupl
 def _obstacle(model: Llama, values: Tensor) -> tuple[str, str]:
     if not values.is_cuda:
         return ON_A_CPU
-    if values.dtype == torch.float64 or model.head.weight is None:
+    held = (model.head.weight, model.layers[0].qkv.weight)
+    if values.dtype == torch.float64 or any(weight is None for weight in held):
         return NO_WEIGHTS
     if find_spec("triton") is None:
         return NO_TRITON

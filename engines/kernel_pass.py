@@ -71,6 +71,11 @@ class KernelPass:
         self._replays: dict[tuple[int, int], Callable[[], None]] = {}
         self._pool: Any = None  # memory that all graphs share
 
+    @property
+    def last(self) -> Tensor:
+        """The first row of the pass before."""
+        return self._scratch.logits[:1]
+
     def fits(self, start: int, rows: int) -> bool:
         """Whether a block can hold so many rows, its padding included."""
         return 0 < rows <= ROWS and start + _block(rows) <= self._cache.context

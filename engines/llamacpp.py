@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .events import EngineError
-from .llamacpp_library import forget, library, reason
+from .llamacpp_library import forget, give_back, library, reason
 from .llamacpp_vocabulary import Vocabulary
 from .pick import Logits
 from .prefix import require_room, shared
@@ -77,6 +77,7 @@ class LlamaCppTarget:
         self._llama.llama_free(self._state)
         self._llama.llama_model_free(self._model)
         del self._state, self._model, self._memory
+        give_back()
 
     def _kept(self, tokens: Sequence[int], most: int) -> int:
         """How many leading tokens need no new evaluation, if at most that many may be kept."""

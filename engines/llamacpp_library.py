@@ -36,6 +36,14 @@ def library() -> Any:
     return found
 
 
+def give_back() -> None:
+    """Freed memory goes back to the system: glibc keeps some 5 MB of each load in the threads that
+    took part, which differ from load to load."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
+
+
 def forget() -> None:
     """What is said from now on is what `reason` tells of."""
     _heard.clear()
@@ -53,7 +61,8 @@ def _listen(level: int, text: bytes, _: object) -> None:
     """Keeps warnings and errors; errors go to the engine's report as well."""
     if level not in (WARNING, ERROR):
         return
-    line = text.decode("utf-8", "replace").strip()
+    said = text.decode("utf-8", "replace").strip()  # which may quote the file's own names
+    line = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in said)
     if level == ERROR:
         print(line, file=sys.stderr, flush=True)
     where, colon, said = line.partition(": ")

@@ -60,7 +60,7 @@ def load(file: GGUFFile, spec: Spec) -> Generator[Progress, None, Loaded]:
     model = yield from _model(file, layers)
     try:
         return Loaded(model, _state(file, model, used), used, size)
-    except EngineError:
+    except BaseException:
         library().llama_model_free(model)
         raise
 

@@ -33,7 +33,8 @@ class LocalEngine:
         self._cancelled = Flag()
         self._parts: Parts | None = None
         self._asked: tuple[object, ...] = ()  # what the held parts were opened for
-        self._loaded: Loaded | None = None  # what was told of them
+        self._loaded: Loaded | None = None  # what is told of them, and whether it still has to be
+        self._untold = False
         self._draft: Parts | None = None  # the draft model used last
         self._drafting: dict[tuple[object, ...], Drafting] = {}  # by what each is made from
         self._gammas: dict[tuple[object, ...], Gamma] = {}
@@ -72,15 +73,20 @@ class LocalEngine:
 
     def _loading(self, spec: Spec) -> Iterator[Event]:
         """Loaded comes last, also where all was held before: its reader leaves then."""
-        stopped = False
-        for event in self._ready(spec):
-            stopped = isinstance(event, Stop)
-            if not isinstance(event, Loaded):
-                yield event
-        if self._loaded and not stopped:
+        ready = yield from self._opened(spec)
+        if ready and self._loaded:
+            self._untold = False
             yield self._loaded
 
     def _ready(self, spec: Spec) -> Generator[Event, None, tuple[Parts, Drafting] | None]:
+        """As `_opened`, and tells what was loaded where nobody was told yet."""
+        ready = yield from self._opened(spec)
+        if ready and self._loaded and self._untold:
+            self._untold = False
+            yield self._loaded
+        return ready
+
+    def _opened(self, spec: Spec) -> Generator[Event, None, tuple[Parts, Drafting] | None]:
         """What `spec` needs, opened where what is held does not serve; None when cancelled."""
         parts = yield from self._load(spec)
         drafting = (yield from self._drafter(spec, parts)) if parts else None
@@ -102,7 +108,7 @@ class LocalEngine:
         now = self._clock()
         memory = parts.target.memory()
         self._loaded = Loaded(now, parts.model, parts.spec, now - began, memory, parts.notes)
-        yield self._loaded
+        self._untold = True
         return parts
 
     def _drafter(self, spec: Spec, parts: Parts) -> Generator[Event, None, Drafting | None]:
@@ -181,10 +187,10 @@ class LocalEngine:
         if ready is None:
             return
         parts, drafting = ready
-        spec, cached = (
-            _effective(asked.spec, parts.spec, drafting),
-            parts.target.cached(asked.prompt),
-        )
+        if max(*asked.prompt, *asked.answer) >= parts.target.vocabulary:
+            raise EngineError("The text has tokens that this model lacks.", "Score another text.")
+        spec = _effective(asked.spec, parts.spec, drafting)
+        cached = parts.target.cached(asked.prompt)
         yield Start(accepted, asked.prompt, cached, self._cold, spec, Sampling())
         chunk, cancelled = CHUNK[parts.spec.device], self._cancelled.is_set
         scoring = score(parts.target, asked.prompt, asked.answer, chunk, self._clock, cancelled)

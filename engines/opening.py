@@ -68,7 +68,7 @@ def _llamacpp(spec: Spec) -> Generator[Progress, None, Parts]:
     try:
         text = ours or LlamaText(files.folder, target.tokens, file)
         note = disagreement(ours, target.tokens) if ours else OTHER_TOKENIZER
-    except EngineError:
+    except BaseException:  # whatever it is, the weights must go
         target.close()
         raise
     model = _model(files, text, target.parameters, target.vocabulary)

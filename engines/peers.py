@@ -23,7 +23,7 @@ def _target(**changes: Any) -> Callable[[Spec], Run]:
 def _bare(spec: Spec) -> Run:
     from .llamacpp_bench import bare_run  # here: without llama.cpp the others must run
 
-    return bare_run(replace(spec, target="llamacpp"))
+    return bare_run(replace(spec, target="llamacpp", quantize="none"))
 
 
 def _transformers(spec: Spec) -> Run:
@@ -41,11 +41,11 @@ def _opened(spec: Spec) -> Run:
 
 
 REACHABLE: dict[str, Callable[[Spec], Run]] = {
-    "native": _target(target="native"),
+    "native": _target(target="native", quantize="none"),
     "native bf16": _target(target="native", quantize="bf16"),
     "native int8": _target(target="native", quantize="int8"),
     "native int4": _target(target="native", quantize="int4"),
-    "llama.cpp": _target(target="llamacpp"),
+    "llama.cpp": _target(target="llamacpp", quantize="none"),
     "llama.cpp, bare loop": _bare,
     "transformers": _transformers,
 }

@@ -20,6 +20,7 @@ INVALID = (
     "The engine produced invalid numbers (NaN or infinity).",
     "Try another dtype or another model file.",
 )
+ALONE = 1e18  # a lead over nothing, finite so that a log can hold it
 ROUNDING = 1e-6  # far more than float64 can be wrong by in a bound
 LEAST_NOISE = 2.0**-54  # half of the least that is drawn above 0
 
@@ -43,15 +44,15 @@ def pick(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> int:
 
 def margin(logits: Logits, sampling: Sampling, tokens: Sequence[int]) -> float:
     """By how much the pick leads the second choice, in logits (over the temperature where there
-    is one); infinite where nothing else can be picked."""
+    is one); `ALONE` where nothing else can be picked."""
     kept, worth = _choices(logits, sampling, tokens)
     if len(worth) == 1:
-        return math.inf
+        return ALONE
     if sampling.temperature:
         uniforms = _uniforms(kept, len(logits), sampling, len(tokens))
         worth = -_log_times(worth, uniforms, sampling.temperature)
     second, best = np.partition(worth, -2)[-2:]
-    return float(best) - float(second)
+    return min(float(best) - float(second), ALONE)
 
 
 def penalised(logits: Logits, tokens: Sequence[int], penalty: float) -> Logits:

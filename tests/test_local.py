@@ -35,6 +35,15 @@ def test_a_first_request_loads_the_model_and_counts_as_cold(engine):
     assert [start.cold for start in starts] == [True, False]
 
 
+def test_a_model_whose_draft_model_failed_is_told_of_with_the_next_answer(engine):
+    drafting = Spec(model="tiny", drafter="speculative", draft_model="missing")
+    failed = list(engine.load(drafting))
+    assert kinds(failed)[-1] == "Stop"
+    assert "Loaded" not in kinds(failed)
+    counted = [kinds(list(engine.stream(request()))).count("Loaded") for _ in range(2)]
+    assert counted == [1, 0]
+
+
 def test_the_effective_settings_come_from_the_engine(engine):
     (start,) = [e for e in engine.stream(request(temperature=1)) if isinstance(e, Start)]
     assert start.spec == Spec(model="tiny", device="cpu", threads=1, context=64)

@@ -6,9 +6,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tokenhud.engines.events import EngineError
+from tokenhud.engines.events import EngineError, Step
 from tokenhud.engines.options import MAX_SEED, Sampling
-from tokenhud.engines.pick import candidates, margin, penalised, pick
+from tokenhud.engines.pick import ALONE, candidates, margin, penalised, pick
+from tokenhud.sessions.encoding import to_line
 
 numbers = st.floats(-30, 30, width=32) | st.sampled_from([-np.inf, -2.0, 0.0, 1.0, 5.0])  # ties
 rows = st.sampled_from([np.float32, np.float64]).flatmap(
@@ -174,7 +175,7 @@ def test_the_penalty_comes_before_filters_and_greedy_choice():
 def test_the_margin_is_the_lead_over_the_second_score(logits, sampling, place):
     assume(np.isfinite(logits).any())
     scores = sorted(race(logits, sampling, place)[1])
-    lead = scores[-1] - scores[-2] if len(scores) > 1 else np.inf
+    lead = min(scores[-1] - scores[-2], ALONE) if len(scores) > 1 else ALONE
     assert margin(logits, sampling, range(place)) == pytest.approx(lead, rel=1e-6, abs=1e-6)
 
 
@@ -182,7 +183,7 @@ def test_the_margin_is_the_lead_over_the_second_score(logits, sampling, place):
 def test_the_greedy_margin_is_that_of_the_logits(logits):
     assume(len(logits) > 1 and np.isfinite(logits).any())
     second, best = sorted(map(float, logits))[-2:]
-    assert margin(logits, Sampling(), []) == best - second
+    assert margin(logits, Sampling(), []) == min(best - second, ALONE)
 
 
 def test_the_margin_is_zero_on_a_tie_and_after_the_penalty():
@@ -200,8 +201,12 @@ def test_the_margin_is_zero_on_a_tie_and_after_the_penalty():
         ([0.0, -np.inf], Sampling(temperature=1, seed=1)),
     ],
 )
-def test_the_margin_is_infinite_where_nothing_else_can_be_picked(logits, sampling):
-    assert margin(np.array(logits), sampling, []) == np.inf
+def test_the_margin_is_beyond_all_others_where_nothing_else_can_be_picked(logits, sampling):
+    lead = margin(np.array(logits), sampling, [])
+    assert lead == ALONE
+    assert "null" not in to_line(
+        Step((1,), ("a",), 0, 0, 1, margins=(lead,)), 1
+    )  # a log can hold it
 
 
 def test_high_and_low_seed_bits_both_count():

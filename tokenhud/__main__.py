@@ -12,8 +12,10 @@ from typing import Any, NoReturn
 from . import __version__
 from .engines.events import EngineError
 from .engines.options import OptionError, Options, Sampling, Spec, from_record, limits
+from .sessions.clean import clean
 
 EFFORTS = {"quick": (10, 2), "normal": (100, 10), "precise": (1000, 50)}  # runs, warm-ups
+
 EXIT_ERROR = 3  # 1 and 2 are verdicts of comparisons: see `tokenhud bench`
 
 
@@ -28,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status: int = given.run(given)
     except (EngineError, OptionError) as error:
-        print(f"tokenhud: {error}", file=sys.stderr)
+        print(f"tokenhud: {clean(str(error))}", file=sys.stderr)
         return EXIT_ERROR
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

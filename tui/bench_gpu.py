@@ -8,7 +8,9 @@ from dataclasses import asdict
 from statistics import median
 from typing import TYPE_CHECKING
 
+from ..engines.events import EngineError
 from ..engines.options import Spec
+from ..sessions.clean import one_line
 from . import figures
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ def bench_gpu(
 ) -> int:
     """Prints rates, their share of what the memory's bandwidth allows, and what passes over
     several tokens cost. Raises EngineError without a GPU."""
+    if runs < 1 or length < 2:
+        raise EngineError("There is nothing to time.", "It takes --runs 1 and --length 2 or more.")
     from ..engines.gpu_bench import measure_gpu
 
     print(
@@ -45,7 +49,7 @@ def table(found: GpuFigures) -> str:
         passes = (f"{n}: {cost * 1e3:.2f} ms ({cost / costs[1]:.2f})" for n, cost in costs.items())
         lines.append(f"a pass over so many tokens, {name}: {', '.join(passes)}")
     lines.append(f"peak memory {figures.size(found.peak_memory)}, all engines together")
-    return "\n".join([*lines, *found.notes])
+    return "\n".join([*lines, *map(one_line, found.notes)])
 
 
 def _rates(name: str, found: GpuFigures) -> str:

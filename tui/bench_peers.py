@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..engines.events import EngineError, Message
 from ..engines.options import Spec
+from ..sessions.clean import one_line
 from . import figures
 
 if TYPE_CHECKING:
@@ -27,9 +28,13 @@ Rounds = dict[str, tuple["Round", ...]]
 def bench_peers(spec: Spec, runs: int, length: int, as_json: bool) -> int:
     """Interleaved greedy answers of exactly `length` tokens; prints rates and their ratios. What
     cannot run here is left out, with the reason."""
+    if runs < 1 or length < 2:
+        raise EngineError("There is nothing to time.", "It takes --runs 1 and --length 2 or more.")
     from ..engines.catalog import checkpoint  # here: what follows takes torch's seconds
     from ..engines.text import Text
+    from ..engines.threads import wait_briefly
 
+    wait_briefly()
     prompt, _ = Text(checkpoint(spec.model)).prompt([Message("user", QUESTION)])
     engines = _engines(spec, len(prompt) + length)
     print(f"{runs} runs of {length} tokens each, after one warm-up ...", file=sys.stderr)
@@ -50,7 +55,9 @@ def _engines(spec: Spec, context: int) -> dict[str, Run]:
         try:
             found[name] = make(spec)
         except EngineError as error:
-            print(f"{name} is left out: {error}", file=sys.stderr)
+            print(f"{name} is left out: {one_line(str(error))}", file=sys.stderr)
+    if not found:
+        raise EngineError("None of the engines can run this model.", "Name another: --model.")
     return found
 
 

@@ -22,7 +22,8 @@ def engine_report(chat: Chat) -> str:
 
 def _running(chat: Chat, loaded: Loaded) -> list[str]:
     spec, model = loaded.spec, loaded.model
-    memory = ", ".join(f"{name} {figures.size(held)}" for name, held in _memory(chat, loaded))
+    held = _memory(chat, loaded)
+    memory = ", ".join(f"{one_line(name)} {figures.size(each)}" for name, each in held)
     return [
         f"model     {one_line(model.name)} · {one_line(model.architecture)}"
         f" · {figures.count(model.parameters)} parameters · file {one_line(model.quantization)}",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..engines.events import EngineError, Progress
 from ..engines.options import DRAFTERS, Spec
 from ..sessions.chat import Chat
+from ..sessions.clean import one_line
 from ..sessions.trials import CancelledError
 from ..sessions.tune import GAMMAS, Point, tune
 from ..sessions.verify import Verified, verify
@@ -39,7 +40,7 @@ def verdict_line(each: Verified) -> str:
         case "identical":
             return f"{each.drafter:12} identical · {each.tokens} tokens · {kept}"
         case "skipped":
-            return f"{each.drafter:12} skipped · {each.reason}"
+            return f"{each.drafter:12} skipped · {one_line(each.reason)}"
         case _ if each.position is None:
             return f"{each.drafter:12} different · it ended elsewhere · {kept}"
         case _:
