@@ -19,7 +19,7 @@ from ..kernels.bench.measure import bandwidth, stopwatch
 from .checkpoint import config_of
 from .choosing import choose
 from .events import EngineError
-from .gpu import Gpu
+from .gpu import open_gpu
 from .hf_library import library
 from .kv_cache import KvCache
 from .llama import Llama, load
@@ -96,9 +96,9 @@ def _targets(
     model = load(config, tensors, dtype, "cuda", spec.quantize)
     plain = NativeTarget(model, KvCache(config, dtype, "cuda", context))
     cache = KvCache(config, dtype, "cuda", context)
-    gpu = Gpu(model, cache)
-    notes = (*model.notes(), *gpu.notes)
-    return plain, NativeTarget(model, cache, gpu), _bytes_read(model), notes
+    gpu, notes = open_gpu(model, cache, "on")
+    ours = NativeTarget(model, cache, gpu)
+    return plain, ours, _bytes_read(model), (*model.notes(), *notes)
 
 
 def _bytes_read(model: Llama) -> int:
