@@ -64,7 +64,7 @@ def quant_json(comparison: Comparison) -> str:
 
 
 def _judged(comparison: Comparison) -> str:
-    whose = "this chat's answers" if comparison.asked else "answers to built-in prompts"
+    whose = "this chat's answers" if comparison.asked else "answers made for the comparison"
     held = "" if comparison.file == "none" else f" of the file's {one_line(comparison.file)}"
     return (
         f"The reference is {REFERENCE}: {comparison.dtype}{held}.\n"
