@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import hub
-from .cache import digest
+from .cache import digest, finished
 from .convert import Converted, convert, convert_text
 from .events import EngineError, Progress
 from .folder import settings, whole
@@ -69,13 +69,7 @@ def resolve_gguf(model: str) -> Generator[Progress, None, ModelFiles]:
 
 def checkpoint(model: str) -> Path:
     """The checkpoint folder of `model`, its progress unseen."""
-    steps = resolve(model)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            files: ModelFiles = done.value
-            return files.folder
+    return finished(resolve(model)).folder
 
 
 def _gguf(path: Path, converting: Convert) -> Generator[Progress, None, ModelFiles]:

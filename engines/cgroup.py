@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
+
+import psutil
 
 _NO_LIMIT = 2**60  # version 1 writes a huge number where there is none
 ROOT = Path("/")
@@ -29,6 +32,13 @@ def memory_used(root: Path = ROOT) -> int | None:
         if limit in limits and used is not None:
             return max(0, used - _cached(group))
     return None
+
+
+def free_memory() -> float:
+    """Bytes that this process may still take, by the container's limit and the machine's."""
+    limit, used = memory_limit(), memory_used()
+    left = limit - used if limit is not None and used is not None else inf
+    return min(left, psutil.virtual_memory().available)
 
 
 def cpu_limit(root: Path = ROOT) -> float | None:

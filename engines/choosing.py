@@ -45,6 +45,12 @@ def choose(
     own: Choose | None = getattr(target, "choose", None)
     if own:
         return own(tokens, last, sampling, ahead)
+    return choose_on_host(target, tokens, last, sampling)
+
+
+def choose_on_host(
+    target: Target, tokens: Sequence[int], last: int, sampling: Sampling
+) -> tuple[Iterable[int], Rows]:
     rows = target.logits(tokens, last)
     return picks(rows, tokens, sampling), rows
 

@@ -33,12 +33,14 @@ class Gpu:
     """Made for a model and its cache; `notes` say what torch computes instead, and why."""
 
     def __init__(self, model: Llama, cache: KvCache) -> None:
-        from .kernel_pass import Scratch  # here and below: without Triton all else must work
+        from ..kernels.sampling import pick  # here and below: without Triton all else must work
+        from .kernel_pass import Scratch
         from .operations import choose_operations
 
         device = cache.values.device
         self._scratch = Scratch.beside(cache, model.config)
         self._operations, self.notes = choose_operations(model, cache, self._scratch.workspace)
+        self._pick = pick
         self._passes: dict[int, KernelPass] = {}
         self._place = torch.zeros(1, dtype=torch.int32, device=device)
         self._said = torch.zeros(cache.context + 1, dtype=torch.int32, device=device)
@@ -68,9 +70,7 @@ class Gpu:
         return self._picked(run.follow(ids, start), sampling)
 
     def _picked(self, rows: Tensor, sampling: Sampling) -> Flight:
-        from ..kernels.sampling import pick
-
-        ids = pick(
+        ids = self._pick(
             rows,
             temperature=sampling.temperature,
             top_k=sampling.top_k,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from math import inf, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 
-from . import cgroup
+from .cgroup import free_memory
 from .events import EngineError
 from .hf_library import first_line, library, silence, unfilled
 from .hf_quantised import making, require, require_right
-from .on_torch import DEFAULT_CONTEXT
+from .options import DEFAULT_CONTEXT
 
 ROTARY = ("rope_parameters", "rope_theta", "rope_scaling")  # in a config: positions may go on
 
@@ -154,6 +153,4 @@ def _elements(file: Path) -> int:
 def _free(device: str) -> float:
     if device == "cuda":
         return float(torch.cuda.mem_get_info()[0])
-    limit, used = cgroup.memory_limit(), cgroup.memory_used()
-    left = limit - used if limit is not None and used is not None else inf
-    return min(left, psutil.virtual_memory().available)
+    return free_memory()

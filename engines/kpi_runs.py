@@ -9,8 +9,8 @@ from typing import TypeVar
 import torch
 
 from ..kernels.bench.bk_core import BkBenchmark, benchmark_bk_core
+from ..kernels.bench.conditions import Effort
 from ..kernels.bench.fitting import Size, fitting, told
-from ..kernels.bench.measure import Effort
 from ..kernels.bench.place import CHECK_ONLY, NO_GPU, place
 from .kpi import GB, Memory, Throughput, measure_memory, measure_throughput
 from .random_model import random_model

@@ -8,11 +8,12 @@ from ctypes import POINTER, c_int32
 
 import numpy as np
 
+from .cache import finished
 from .gguf_file import open_gguf
 from .gguf_path import gguf_path
 from .llamacpp import BATCH
 from .llamacpp_library import library
-from .llamacpp_loading import Loaded, load
+from .llamacpp_loading import load
 from .options import Spec
 from .rounds import Round, Run
 
@@ -21,7 +22,7 @@ def bare_run(spec: Spec) -> Run:
     """A pass over the prompt, then one a token and the argmax of its logits, each written down as
     simply as it can be. Weights, threads and cache are opened as our own target opens them."""
     llama = library()
-    model, state, *_ = _loaded(spec)
+    model, state, *_ = finished(load(open_gguf(gguf_path(spec.model)), spec))
     memory = llama.llama_get_memory(state)
     size = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
 
@@ -47,13 +48,3 @@ def bare_run(spec: Spec) -> Run:
         return Round(tuple(tokens), start, tuple(times))
 
     return run
-
-
-def _loaded(spec: Spec) -> Loaded:
-    steps = load(open_gguf(gguf_path(spec.model)), spec)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            found: Loaded = done.value
-            return found

@@ -10,16 +10,16 @@ from threading import Event
 from typing import Any, NamedTuple
 
 from .cache import progress
+from .cgroup import free_memory
 from .events import EngineError, Progress
 from .gguf_file import GGUFFile, broken
 from .gguf_model import read
 from .llamacpp import BATCH, ROWS, LlamaCppTarget
 from .llamacpp_library import forget, library, reason
-from .llamacpp_sizes import free_memory, ggml_type, kv_bytes, weight_bytes
-from .options import Spec, limits
+from .llamacpp_sizes import ggml_type, kv_bytes, weight_bytes
+from .options import DEFAULT_CONTEXT, Spec, limits
 from .threads import usable_cpus
 
-DEFAULT_CONTEXT = 8192
 REPORT_SECONDS = 0.1
 
 # One for all: the C library keeps what a thread that ended had freed, 5 MB of each load.

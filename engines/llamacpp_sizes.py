@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any
 
 import gguf
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
-from . import cgroup
 from .gguf_file import GGUFFile, broken
 from .gguf_model import read
 
@@ -50,10 +47,3 @@ def ggml_type(kv_type: str) -> gguf.GGMLQuantizationType:
 
 def weight_bytes(file: GGUFFile) -> int:
     return sum(each.size for each in file.tensors.values())
-
-
-def free_memory() -> float:
-    """Bytes that this process may still take, by the container's limit and the machine's."""
-    limit, used = cgroup.memory_limit(), cgroup.memory_used()
-    left = limit - used if limit is not None and used is not None else inf
-    return min(left, psutil.virtual_memory().available)

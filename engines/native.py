@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from .checkpoint import read_config, read_tensors
-from .choosing import Rows, picks
+from .choosing import Rows, choose_on_host
 from .events import EngineError
 from .flight import Flight, valid
 from .gpu import Gpu, open_gpu
 from .kv_cache import KvCache
 from .llama import Llama, Places, forward, load, logits
-from .on_torch import DEFAULT_CONTEXT, DeviceRows, on_host, prepare
-from .options import Sampling
+from .on_torch import DeviceRows, on_host, prepare
+from .options import DEFAULT_CONTEXT, Sampling
 from .pick import Logits
 from .prefix import require_room
 from .tree import Tree
@@ -55,8 +55,7 @@ class NativeTarget:
     ) -> tuple[Iterable[int], Rows]:
         """Brings the ids alone to the host where our kernels run; see `choosing.choose`."""
         if self._gpu is None:
-            host = self.logits(tokens, last)
-            return picks(host, tokens, sampling), host
+            return choose_on_host(self, tokens, last, sampling)
         flight, rows = self._awaited(tokens, last, sampling), None
         if flight is None:
             rows = self._rows(tokens, last)

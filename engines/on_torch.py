@@ -10,8 +10,6 @@ from .events import EngineError
 from .pick import Logits
 from .threads import usable_cpus
 
-DEFAULT_CONTEXT = 8192
-
 
 def prepare(device: str, threads: int | None) -> None:
     """Sets the threads; raises EngineError where there is no such device."""

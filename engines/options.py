@@ -17,6 +17,7 @@ GAMMA_POLICIES = ("auto", "fixed", "heuristic")
 NGRAM_STORAGES = ("basic", "onelevel")
 SELF = "self"  # the draft model that is the target's own first layers
 DEVICES = ("auto", "cpu", "cuda")
+DEFAULT_CONTEXT = 8192  # positions, where neither the model nor a person says less
 MAX_SEED = 2**63 - 1
 
 Options = TypeVar("Options", "Spec", "Sampling")

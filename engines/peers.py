@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from .cache import finished
 from .catalog import checkpoint
 from .opening import open_model
 from .options import Spec
-from .parts import Parts
 from .rounds import Run, target_run, transformers_run
 
 
 def _target(**changes: Any) -> Callable[[Spec], Run]:
     def run(spec: Spec) -> Run:
-        return _opened(replace(spec, **changes))
+        return target_run(finished(open_model(replace(spec, **changes))).target)
 
     return run
 
@@ -28,16 +28,6 @@ def _bare(spec: Spec) -> Run:
 
 def _transformers(spec: Spec) -> Run:
     return transformers_run(checkpoint(spec.model), spec.dtype, spec.device)
-
-
-def _opened(spec: Spec) -> Run:
-    opening = open_model(spec)
-    while True:
-        try:
-            next(opening)
-        except StopIteration as done:
-            parts: Parts = done.value
-            return target_run(parts.target)
 
 
 REACHABLE: dict[str, Callable[[Spec], Run]] = {

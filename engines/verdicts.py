@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..kernels.bench.conditions import CLOSER, FASTER
+
 PASS, WARN, FAIL, SKIPPED, ERROR = "PASS", "WARN", "FAIL", "SKIPPED", "ERROR"
 
 
@@ -26,8 +28,8 @@ class Kpi(NamedTuple):
         return f"{'≥' if self.at_least else '<'} {self.shown(self.target)}"
 
 
-BK_SPEED = Kpi("BK-Core speed-up", "batch 16, N 4096, over a torch scan", 3.0, True, "×", ".2f")
-BK_ERROR = Kpi("BK-Core MSE", "batch 16, N 4096, against float64", 1e-6, False, "", ".2e")
+BK_SPEED = Kpi("BK-Core speed-up", "batch 16, N 4096, over a torch scan", FASTER, True, "×", ".2f")
+BK_ERROR = Kpi("BK-Core MSE", "batch 16, N 4096, against float64", CLOSER, False, "", ".2e")
 MEMORY = Kpi("peak memory", "batch 1, sequence 4096, float16", 8.0, False, " GB", ".2f")
 THROUGHPUT = Kpi(
     "throughput", "batch 4, sequence 512, float16, 20 passes", 100.0, True, " tok/s", ".1f", WARN

@@ -13,9 +13,20 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from .launch import ROWS, Config, Workspace, bound, collect, leave, operand, pdl, prefetch, put
-
-PROCESSORS = 132  # of an H100 or H200
+from .launch import (
+    PROCESSORS,
+    ROWS,
+    Config,
+    Workspace,
+    bound,
+    collect,
+    leave,
+    operand,
+    pdl,
+    prefetch,
+    put,
+    splits,
+)
 
 
 def configured(columns: int, inner: int, gated: bool, dtype: torch.dtype) -> Config:
@@ -50,14 +61,12 @@ def launch(
     columns, inner = weight.shape[0] // (2 if gated else 1), weight.shape[1]
     config = config or configured(columns, inner, gated, x.dtype)
     blocks = triton.cdiv(inner, config.block_k)
-    most = 1 if gated else config.split_k
-    split = max(i for i in range(1, most + 1) if blocks % i == 0)
+    split = splits(blocks, 1 if gated else config.split_k)
     held = max(i for i in (0, 1, 2, 4) if i <= min(config.held, blocks // split))
     tiles = triton.cdiv(columns, config.block_n)
     scratch = None
     if split > 1 or out is None:
-        scratch = workspace or Workspace.on(x.device)
-        scratch.check(tiles, split, columns)
+        scratch = Workspace.shared(workspace, x.device, tiles, split, columns)
     even, dependent = inner % config.block_k == 0, pdl(x.device)
     streamed = (blocks // split - held) * config.block_k
     ahead = min(config.prefetch, streamed) if even and weight.data_ptr() % 16 == 0 else 0
@@ -91,7 +100,7 @@ def launch(
         ROWS=ROWS,
         num_warps=config.warps,
         num_stages=config.stages,
-        **({"launch_pdl": True} if dependent else {}),
+        launch_pdl=dependent,
     )
     return split
 

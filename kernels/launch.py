@@ -11,6 +11,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import num_threads
 
+PROCESSORS = 132  # of an H100 or H200
 ROWS = 16  # rows of a block, padded: the least that a tensor core takes
 PARTIALS = 1 << 20  # floats of scratch: 512 programs, each with a tile of 64 by ROWS, twice over
 COUNTERS = 4096
@@ -52,6 +53,15 @@ class Workspace:
             torch.zeros(COUNTERS, dtype=torch.int32, device=device),
         )
 
+    @classmethod
+    def shared(
+        cls, given: Workspace | None, device: torch.device, tiles: int, split: int, columns: int
+    ) -> Workspace:
+        """What is given, or one of its own, for so many tiles that are split so many ways."""
+        workspace = given or cls.on(device)
+        workspace.check(tiles, split, columns)
+        return workspace
+
     def check(self, tiles: int, split: int, columns: int) -> None:
         """ValueError where so many tiles, split so many ways, do not fit."""
         if tiles > COUNTERS or split * ROWS * (columns + tiles) > PARTIALS:
@@ -83,6 +93,11 @@ def operand(dtype: torch.dtype) -> tl.dtype:
     if interpreted() and dtype == torch.bfloat16:
         return tl.float32
     return OPERANDS[dtype]
+
+
+def splits(blocks: int, most: int) -> int:
+    """How many programs share `blocks` steps evenly, at most so many."""
+    return max(each for each in range(1, most + 1) if blocks % each == 0)
 
 
 def bound(steps: int) -> int | tl.constexpr:

@@ -19,6 +19,7 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from .dense import write
 from .launch import (
+    PROCESSORS,
     ROWS,
     Config,
     Workspace,
@@ -29,10 +30,9 @@ from .launch import (
     operand,
     pdl,
     prefetch,
+    splits,
 )
 from .quantised import Int4, Int8
-
-PROCESSORS = 132  # of an H100 or H200
 
 
 def _unpacking(kind: str, large: str, one: str, less: str) -> str:
@@ -78,13 +78,11 @@ def launch(
     part = max(16, config.block_k // config.warps)
     part = min(part, group) if group else part
     blocks = triton.cdiv(width, part * config.warps)
-    most = 1 if gated else config.split_k
-    split = max(i for i in range(1, most + 1) if blocks % i == 0)
+    split = splits(blocks, 1 if gated else config.split_k)
     tiles = triton.cdiv(columns, config.block_n)
     scratch = None
     if split > 1:
-        scratch = workspace or Workspace.on(x.device)
-        scratch.check(tiles, split, columns)
+        scratch = Workspace.shared(workspace, x.device, tiles, split, columns)
     even, aligned = width % (part * config.warps) == 0, weight.values.data_ptr() % 16 == 0
     dependent = pdl(x.device)
     _narrow[(tiles, split)](
@@ -118,7 +116,7 @@ def launch(
         ROWS=_rows_of_a_tile(len(x), x.dtype),
         num_warps=config.warps,
         num_stages=config.stages,
-        **({"launch_pdl": True} if dependent else {}),
+        launch_pdl=dependent,
     )
     return out
 

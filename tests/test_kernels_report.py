@@ -15,8 +15,9 @@ from tokenhud.__main__ import main
 from tokenhud.kernels.bench import catalog, place, report
 from tokenhud.kernels.bench.bk_core import benchmark_bk_core
 from tokenhud.kernels.bench.case import SMALL, Case, Setting
+from tokenhud.kernels.bench.conditions import Effort
 from tokenhud.kernels.bench.fitting import Size, fitting, told
-from tokenhud.kernels.bench.measure import Accuracy, Effort, Timing, accuracy, measure, timing
+from tokenhud.kernels.bench.measure import Accuracy, Timing, accuracy, measure, timing
 from tokenhud.kernels.bench.place import NO_GPU, NO_TRITON, Place
 from tokenhud.kernels.bench.report import Bench, Row
 from tokenhud.tui.kernels_report import table

@@ -28,7 +28,7 @@ from tokenhud.engines.verdicts import (
     exit_status,
     judge,
 )
-from tokenhud.kernels.bench.measure import Effort
+from tokenhud.kernels.bench.conditions import Effort
 
 TINY = replace(
     QWEN,

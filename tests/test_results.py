@@ -12,7 +12,8 @@ import torch
 from tokenhud.engines.events import EngineError
 from tokenhud.engines.kpi import Memory, Throughput
 from tokenhud.kernels.bench.bk_core import BkBenchmark
-from tokenhud.kernels.bench.measure import Accuracy, Effort, Timing, timing
+from tokenhud.kernels.bench.conditions import Effort
+from tokenhud.kernels.bench.measure import Accuracy, Timing, timing
 from tokenhud.kernels.bench.place import Place
 from tokenhud.kernels.bench.report import Bench, Row
 from tokenhud.sessions.results import (

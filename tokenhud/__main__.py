@@ -12,9 +12,8 @@ from typing import Any, NoReturn
 from . import __version__
 from .engines.events import EngineError
 from .engines.options import OptionError, Options, Sampling, Spec, from_record, limits
+from .kernels.bench.conditions import EFFORTS
 from .sessions.clean import clean
-
-EFFORTS = {"quick": (10, 2), "normal": (100, 10), "precise": (1000, 50)}  # runs, warm-ups
 
 EXIT_ERROR = 3  # 1 and 2 are verdicts of comparisons: see `tokenhud bench`
 

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ..engines.events import EngineError
 from ..engines.options import Spec
 from ..sessions.clean import one_line
 from . import figures
+from .bench_peers import require_time
 
 if TYPE_CHECKING:
     from ..engines.gpu_bench import GpuFigures
@@ -22,8 +22,7 @@ def bench_gpu(
 ) -> int:
     """Prints rates, their share of what the memory's bandwidth allows, and what passes over
     several tokens cost. Raises EngineError without a GPU."""
-    if runs < 1 or length < 2:
-        raise EngineError("There is nothing to time.", "It takes --runs 1 and --length 2 or more.")
+    require_time(runs, length)
     from ..engines.gpu_bench import measure_gpu
 
     print(

@@ -6,10 +6,10 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import TYPE_CHECKING
 
+from ..engines.available import version
 from ..engines.events import EngineError, Message
 from ..engines.options import Spec
 from ..sessions.clean import one_line
@@ -28,8 +28,7 @@ Rounds = dict[str, tuple["Round", ...]]
 def bench_peers(spec: Spec, runs: int, length: int, as_json: bool) -> int:
     """Interleaved greedy answers of exactly `length` tokens; prints rates and their ratios. What
     cannot run here is left out, with the reason."""
-    if runs < 1 or length < 2:
-        raise EngineError("There is nothing to time.", "It takes --runs 1 and --length 2 or more.")
+    require_time(runs, length)
     from ..engines.catalog import checkpoint  # here: what follows takes torch's seconds
     from ..engines.text import Text
     from ..engines.threads import wait_briefly
@@ -43,6 +42,12 @@ def bench_peers(spec: Spec, runs: int, length: int, as_json: bool) -> int:
     rounds = measure(engines, prompt, length, runs)
     print(_as_json(rounds) if as_json else _table(rounds, len(prompt)))
     return 0
+
+
+def require_time(runs: int, length: int) -> None:
+    """Raises EngineError where no token after the first would be timed."""
+    if runs < 1 or length < 2:
+        raise EngineError("There is nothing to time.", "It takes --runs 1 and --length 2 or more.")
 
 
 def _engines(spec: Spec, context: int) -> dict[str, Run]:
@@ -110,10 +115,4 @@ def _spread(numbers: list[float], shown: Callable[[float], str]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {name: found for name in PACKAGES if (found := version(name))}

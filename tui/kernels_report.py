@@ -44,7 +44,7 @@ class Asked(NamedTuple):
 
 def report_kernels(asked: Asked) -> int:
     """Prints the table, or writes JSON where that is asked for; 3 where a kernel failed."""
-    from ..kernels.bench.measure import Effort  # here: what follows takes torch's seconds
+    from ..kernels.bench.conditions import Effort  # here: what follows takes torch's seconds
     from ..kernels.bench.place import place
     from ..kernels.bench.report import NAMES, Bench
 

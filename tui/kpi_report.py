@@ -43,7 +43,7 @@ def report_kpis(
 
 def _measured(name: str, runs: int, warmup: int) -> Outcome:
     from ..engines import kpi_runs  # here: torch takes seconds
-    from ..kernels.bench.measure import Effort
+    from ..kernels.bench.conditions import Effort
 
     if name == "bk":
         return kpi_runs.bk_kpi(Effort(runs, warmup))

@@ -40,9 +40,11 @@ def quantize(chat: Chat, values: tuple[Value, ...]) -> Reply:
 
 
 def triton(chat: Chat, values: tuple[Value, ...]) -> Reply:
-    ours = next(each for each in availability(Gpu().reasons.get("gpu", "")) if each.name == KERNELS)
-    if values and values[0] == "on" and not ours.ready:
-        return Reply(f"Our kernels cannot run here: {ours.why}.", ok=False)
+    if values and values[0] == "on":
+        here = availability(Gpu().reasons.get("gpu", ""))
+        ours = next(each for each in here if each.name == KERNELS)
+        if not ours.ready:
+            return Reply(f"Our kernels cannot run here: {ours.why}.", ok=False)
     return OURS.run(chat, values)
 
 

@@ -7,25 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, pstdev
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from .conditions import Effort
 
 Call = Callable[[], object]
 Stopwatch = Callable[[Call], float]  # milliseconds of one call, the device's work included
 COPIED = 1 << 30  # bytes of the copy that tells the bandwidth: far more than a cache holds
 FILLED = 1 << 28  # bytes; tens of microseconds to write, in which a host starts a CUDA graph
-
-
-class Effort(NamedTuple):
-    """Runs that count, after warm-ups that do not."""
-
-    runs: int
-    warmup: int
-
-
-NORMAL = Effort(100, 10)
 
 
 @dataclass(frozen=True, slots=True)

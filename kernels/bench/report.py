@@ -11,10 +11,10 @@ import torch
 from .bk_core import BkBenchmark, benchmark_bk_core
 from .case import LARGE, SMALL, Case, Setting
 from .catalog import KERNELS
+from .conditions import Effort
 from .fitting import Size, fitting, told
 from .measure import (
     Accuracy,
-    Effort,
     Stopwatch,
     Timing,
     accuracy,
