@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.style import Style
 from textual.strip import Strip
 
-from tokenhud.tui import figures
+from tokenhud.sessions import figures
 from tokenhud.tui.blocks import CODE, WINDOW, Blocks
 from tokenhud.tui.paper import Paper
 from tokenhud.tui.transcript import Answer

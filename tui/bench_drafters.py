@@ -11,11 +11,11 @@ from statistics import median
 from ..engines.events import EngineError, Message, Stop
 from ..engines.options import DRAFTERS, Sampling, Spec
 from ..engines.process import ProcessEngine
+from ..sessions import figures
 from ..sessions.chat import Chat, header
 from ..sessions.log import Log
 from ..sessions.prompts import PROMPTS, REPEATING
 from ..sessions.trials import attempt
-from . import figures
 
 PEERS = {"transformers": {}, "transformers lookup": {"prompt_lookup_num_tokens": 10}}
 Answer = Callable[[], "Answered"]

@@ -9,8 +9,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from ..engines.options import Spec
+from ..sessions import figures
 from ..sessions.clean import one_line
-from . import figures
 from .bench_peers import require_time
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ..engines.available import version
 from ..engines.events import EngineError, Message
 from ..engines.options import Spec
+from ..sessions import figures
 from ..sessions.clean import one_line
-from . import figures
 
 if TYPE_CHECKING:
     from ..engines.rounds import Round, Run

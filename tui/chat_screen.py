@@ -20,9 +20,10 @@ from textual.widgets import Static, TextArea
 from textual.worker import Worker, WorkerError, WorkerState
 
 from ..engines.events import Progress
+from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
-from . import commands, figures
+from . import commands
 from .completion import Completion
 from .grammar import Call, Problem, Reply, Text
 from .hud import Hud

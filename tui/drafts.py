@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..sessions import figures
 from ..sessions.costs import Costs, Verification, loses
 from ..sessions.turns import TurnMetrics
-from . import figures
 from .readings import Readings
 
 PLACES = 16  # of a draft that are shown

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from ..engines.available import availability
 from ..engines.events import Loaded, Model, Stop
 from ..engines.options import Spec
+from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.gpu import Gpu
-from . import figures
 
 
 def engine_report(chat: Chat) -> str:

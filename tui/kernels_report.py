@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..engines.events import EngineError
-from ..sessions import results
+from ..sessions import figures, results
 from ..sessions.clean import one_line
-from . import figures
 
 if TYPE_CHECKING:
     from ..kernels.bench.bk_core import BkBenchmark

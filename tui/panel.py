@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from ..engines.events import Loaded, Prefill, Progress, Sample
 from ..engines.options import Sampling, Spec
+from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.turns import TurnMetrics
-from . import figures
 from .drafts import Row, drafts, speedup
 from .readings import Readings
 

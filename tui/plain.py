@@ -10,10 +10,11 @@ from types import FrameType
 from typing import TextIO
 
 from ..engines.events import Event, Loaded, Progress, Start, Step, Stop
+from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import clean, one_line
 from ..sessions.metrics import Meter
-from . import commands, figures
+from . import commands
 from .grammar import Call, Job, Problem, Reply, Text
 
 PROMPT, MORE = "> ", ". "

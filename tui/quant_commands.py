@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from ..engines.events import Stop
+from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.quant import (
@@ -21,7 +22,7 @@ from ..sessions.quant import (
 )
 from ..sessions.records import outside_trials
 from ..sessions.verify import Verified
-from . import figures, grammar
+from . import grammar
 from .grammar import Command, Reply, Value
 from .trial_commands import Told, told
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..engines.events import Loaded, Prefill, Preview, Start, Step, Stop
+from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.conversation import Exchange
 from ..sessions.records import Record, TrialGate, Turn
-from . import figures
 from .readings import Readings
 from .transcript import Answer, Note, Transcript
 

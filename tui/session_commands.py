@@ -7,11 +7,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..engines.events import EngineError
+from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.log import Log
 from ..sessions.places import list_sessions, locate, session_folder
-from . import figures
 from .grammar import Reply, Value
 
 LISTED = 10

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..engines.events import EngineError, Progress
 from ..engines.options import DRAFTERS, Spec
+from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.trials import CancelledError
 from ..sessions.tune import GAMMAS, Point, tune
 from ..sessions.verify import Verified, verify
-from . import figures, grammar
+from . import grammar
 from .grammar import Command, Reply, Value
 
 Told = Iterator[str | Progress]

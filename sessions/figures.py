@@ -1,11 +1,11 @@
-"""Figures as people read them. Every number on the screen is formatted here; None is "–"."""
+"""Figures as people read them. Every number that a person reads is formatted here; None is "–"."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ..engines.options import Spec
-from ..sessions.turns import TurnMetrics
+from .turns import TurnMetrics
 
 ABSENT = "–"
 _BARS = "▁▂▃▄▅▆▇█"
