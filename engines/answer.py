@@ -61,7 +61,7 @@ def _decode(asked: Answering, clock: Clock, cancelled: Callable[[], bool]) -> It
         asked.prompt,
         asked.sampling,
         asked.gamma,
-        stop,
+        _ends(asked),
         asked.room,
         clock,
         asked.margins,
@@ -78,7 +78,7 @@ def _decode(asked: Answering, clock: Clock, cancelled: Callable[[], bool]) -> It
             block.pass_ns,
             block.margins,
         )
-        if block.tokens[-1] in stop:
+        if block.tokens[-1] in _ends(asked):
             reason = "stop"
         elif cancelled():
             reason = "cancelled"
@@ -93,7 +93,8 @@ def _search(asked: Answering, clock: Clock, cancelled: Callable[[], bool]) -> It
     reason: Reason = "length"
     emitted: list[int] = []
     said = 0
-    for beam in beam_search(asked.target, asked.prompt, asked.sampling, stop, asked.room, clock):
+    ends = _ends(asked)
+    for beam in beam_search(asked.target, asked.prompt, asked.sampling, ends, asked.room, clock):
         now = clock()
         emitted += beam.tokens
         pieces = _pieces(beam.tokens, text, stop)
@@ -101,12 +102,16 @@ def _search(asked: Answering, clock: Clock, cancelled: Callable[[], bool]) -> It
         yield Step(beam.tokens, pieces, 0, 0, now, 0, beam.pass_ns)
         whole = "".join(_pieces([*emitted, *beam.preview], asked.text.detokeniser(), stop))
         yield Preview(now, whole[said:])
-        if beam.tokens and beam.tokens[-1] in stop:
+        if beam.tokens and beam.tokens[-1] in ends:
             reason = "stop"
         elif cancelled():
             reason = "cancelled"
             break
     yield Stop(clock(), reason, text.flush())
+
+
+def _ends(asked: Answering) -> frozenset[int]:
+    return frozenset() if asked.sampling.ignore_eos == "on" else asked.text.stop_ids
 
 
 def _pieces(tokens: Sequence[int], text: Speller, stop: frozenset[int]) -> tuple[str, ...]:

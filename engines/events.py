@@ -32,12 +32,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One turn: the whole conversation so far, ending with the user's message."""
+    """One turn: the whole conversation so far, ending with the user's message. Given `exact`, the
+    prompt is that many ids: the last message as plain text, repeated and cut, in no template."""
 
     messages: tuple[Message, ...]
     spec: Spec
     sampling: Sampling
     margins: bool = False  # whether steps tell by how much each token won
+    exact: int | None = None
+    fresh: bool = False  # nothing is held of what came before: no cache, no learned drafts
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,34 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a server's answer as it came in: of no token, one or several."""
+
+    t_ns: int
+    text: str
+    tokens: int | None = None  # emitted so far, where the server counts along
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server tells of its answer. None is "does not tell", and `notes` say why."""
+
+    t_ns: int
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    server_ttft_ns: int | None = None  # queue and prompt, by the server's own clock
+    server_decode_ns: int | None = None
+    drafted: int | None = None
+    accepted: int | None = None
+    spec_steps: int | None = None  # passes that checked a draft
+    acceptance_histogram: tuple[int, ...] | None = None  # steps by how many tokens they accepted
+    rtt_ns: int | None = None  # a light request's way there and back, when the server was opened
+    source: str = ""  # where the counts come from
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What may follow the tokens emitted so far: the best beam, which a later step can change."""
 
@@ -154,6 +185,7 @@ class Sample:
     vram_used: int | None = None  # bytes, whole device
     vram_total: int | None = None
     vram_engine: int | None = None  # bytes, the engine process alone
+    engine_cpu_percent: float | None = None  # as cpu_percent, the engine process alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +200,7 @@ class Stop:
     memory: dict[str, int] | None = None  # bytes by component at the end
 
 
-Event = Progress | Loaded | Start | Prefill | Step | Preview | Scored | Sample | Stop
+Event = Progress | Loaded | Start | Prefill | Step | Chunk | Served | Preview | Scored | Sample | Stop
 
 
 class Engine(Protocol):

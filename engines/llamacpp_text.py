@@ -61,6 +61,9 @@ class LlamaText:
     def prompt(self, messages: Sequence[Message]) -> tuple[list[int], list[str]]:
         return self._prompts.prompt(messages)
 
+    def plain(self, text: str) -> list[int]:
+        return self._prompts.plain(text)
+
     def spelling(self) -> dict[int, tuple[str, str]]:
         read = self._vocabulary
         return {

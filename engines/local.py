@@ -15,7 +15,7 @@ from .drafting import Drafting, made_from, open_drafter, open_gamma
 from .events import EngineError, Event, Loaded, Progress, Request, Scoring, Start, Stop
 from .loop import Gamma
 from .options import WEIGHTS, Sampling, Spec
-from .parts import Opener, Parts
+from .parts import Opener, Parts, Speech
 from .scoring import score
 
 CHUNK = {"cpu": 64, "cuda": 512}  # prompt tokens a pass: how long a cancel can take
@@ -156,11 +156,13 @@ class LocalEngine:
 
     def _stream(self, request: Request, accepted: int) -> Iterator[Event]:
         asked = _decided(request)
+        if request.fresh:
+            self._forget()
         ready = yield from self._ready(asked)
         if ready is None:
             return
         parts, drafting = ready
-        prompt, notes = parts.text.prompt(request.messages)
+        prompt, notes = _prompt(request, parts.text)
         room = _room(len(prompt), parts.target.context, request.sampling)
         if room < request.sampling.length:
             notes = [*notes, f"The context leaves room for {room} tokens of answer."]
@@ -201,6 +203,13 @@ class LocalEngine:
         for event in events:
             yield replace(event, memory=self._memory()) if isinstance(event, Stop) else event
 
+    def _forget(self) -> None:
+        """The weights stay, and nothing of what was said."""
+        self._drafting, self._gammas = {}, {}
+        for each in (self._parts, self._draft):
+            if each:
+                each.target.logits([], 0)
+
     def _memory(self) -> dict[str, int]:
         target = self._parts.target.memory() if self._parts else {}
         learned = sum(each.drafter.memory() for each in self._drafting.values())
@@ -213,6 +222,18 @@ def _decided(request: Request) -> Spec:
     """A beam search checks no drafts, so none are made."""
     searching = request.sampling.num_beams > 1
     return replace(request.spec, drafter="plain") if searching else request.spec
+
+
+def _prompt(request: Request, text: Speech) -> tuple[list[int], list[str]]:
+    if request.exact is None:
+        return text.prompt(request.messages)
+    said, ids = request.messages[-1].content, list[int]()
+    while len(ids) < request.exact:
+        longer = text.plain(said)
+        if len(longer) <= len(ids):
+            raise EngineError("The prompt has no text to repeat.", "Give one of some words.")
+        said, ids = f"{said}\n\n{said}", longer
+    return ids[: request.exact], []
 
 
 def _effective(asked: Spec, opened: Spec, drafting: Drafting) -> Spec:

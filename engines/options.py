@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
+from .remote_address import address_problem
+
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 DRAFTERS = ("plain", "speculative", "ngram", "lookup", "suffix", "chain")
 TARGETS = ("auto", "native", "hf", "llamacpp")
@@ -45,6 +47,7 @@ class Spec:
     """What runs: weights, target, drafter and the machine's share."""
 
     model: str = name("smollm2", "a catalog name, a GGUF file, a checkpoint folder or a hub id")
+    url: str = name("", "an OpenAI-compatible server that answers instead of this machine")
     target: str = choice(
         "auto", TARGETS, "what runs the weights: ours, transformers (hf) or llama.cpp"
     )
@@ -77,10 +80,13 @@ class Spec:
 
     def __post_init__(self) -> None:
         _validate(self)
+        if problem := address_problem(self.url):
+            raise OptionError(f"url {problem}.")
 
 
 WEIGHTS = (  # of Spec: what the weights are opened by; the rest needs no reload
     "model",
+    "url",
     "target",
     "dtype",
     "quantize",
@@ -112,6 +118,9 @@ class Sampling:
     beam_top_k: int = number(3, 1, 1000, "continuations tried for each beam")
     beam_min_length: float = number(5.0, 0.0, 1e6, "of the length penalty of a beam search")
     beam_alpha: float = number(1.2, 0.0, 10.0, "exponent of the length penalty; 0 is none")
+    ignore_eos: str = choice(
+        "off", ("on", "off"), "on goes on to the full length whatever the model says"
+    )
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -159,7 +168,8 @@ def _problem(value: object, declared: Field[Any]) -> str:
     if "names" in rule:
         return "" if value in rule["names"] else f"is one of {', '.join(rule['names'])}"
     if "low" not in rule:
-        return "" if isinstance(value, str) and value else "is a text that is not empty"
+        empty = value == "" != declared.default
+        return "" if isinstance(value, str) and not empty else "is a text that is not empty"
     if value is None and rule["off"]:
         return ""
     kinds = (int, float) if "float" in str(declared.type) else (int,)

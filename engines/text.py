@@ -67,6 +67,12 @@ class Prompts:
         ids = self._encoder.encode(text, marker, bos=self._fallback)
         return ids, [NO_TEMPLATE, *notes] if self._fallback else notes
 
+    def plain(self, text: str) -> list[int]:
+        """The ids of `text` alone; a control token that it spells stays text."""
+        content = _encodable(text)
+        marker = free_marker(set(content))
+        return self._encoder.encode(self._encoder.marked(content, marker), marker, bos=True)
+
 
 class Text:
     """The tokenizer, template and stop ids of one checkpoint folder."""
@@ -75,7 +81,7 @@ class Text:
         self.tokenizer = _tokenizer(folder / "tokenizer.json")
         self._control = Control(self.tokenizer)
         self._prompts = Prompts(folder, self._control)
-        self.prompt = self._prompts.prompt
+        self.prompt, self.plain = self._prompts.prompt, self._prompts.plain
         self.template_sha256 = self._prompts.template_sha256
         self.stop_ids = declared_stops(folder) | self._end_of_turn() | self._customary_ends()
         if "eos_token" in self._prompts.tokens:

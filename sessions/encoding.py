@@ -22,6 +22,7 @@ from ..engines.events import (
     Stop,
 )
 from ..engines.options import Spec
+from .bench.plan import Case, Plan
 from .clean import MARK
 from .records import Clear, Header, Record, Setting, Trial, Turn, Undo
 from .schema import Reader, RecordError, reader
@@ -33,6 +34,8 @@ KINDS: dict[str, type[Record]] = {
     "undo": Undo,
     "clear": Clear,
     "trial": Trial,
+    "plan": Plan,
+    "case": Case,
     "progress": Progress,
     "loaded": Loaded,
     "start": Start,
@@ -124,6 +127,8 @@ def _check(record: Record) -> None:
 
 def _plain(value: Any) -> Any:
     """`value` with every dataclass a dict under the names of the log."""
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
+        return [_plain(each) for each in value]
     if not is_dataclass(value):
         return value
     names = NAMES.get(type(value), {})

@@ -69,7 +69,7 @@ class Log:
         log, aside = cls(path.parent), None
         try:
             log._file = Appender(path, new=False)
-            aside = _mend(log._file)
+            aside = mend(log._file)
         except LockedError:
             shown = one_line(path.name)
             raise EngineError(f"{shown} is open in another tokenhud.", "Close it there.") from None
@@ -182,7 +182,7 @@ def _refuse_foreign(path: Path) -> None:
     all(isinstance(each, Problem) for each in read(path))
 
 
-def _mend(file: Appender) -> Path | None:
+def mend(file: Appender) -> Path | None:
     """A last line without its newline is finished where it is a record, else set aside."""
     torn = file.unfinished()
     if not torn:

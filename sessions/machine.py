@@ -43,6 +43,7 @@ class Sampler:
         self._gpu = gpu or Gpu()
         self._reasons: dict[str, str] = {}
         self._before: tuple[int, int] | None = None  # when, and processor time used
+        self._worked: tuple[int, int, float] | None = None  # the same of the engine `pid`
         self._primed = False
 
     @property
@@ -64,6 +65,7 @@ class Sampler:
             vram_used=vram_used,
             vram_total=vram_total,
             vram_engine=self._gpu.memory_of(engine) if engine else None,
+            engine_cpu_percent=self._engine_cpu_percent(now_ns),
         )
 
     def _engine(self) -> dict[int, int]:
@@ -90,6 +92,20 @@ class Sampler:
         if used is None or before is None or now_ns <= before[0]:
             return None
         return min(100.0, 100 * (used - before[1]) / ((now_ns - before[0]) * limit))
+
+    def _engine_cpu_percent(self, now_ns: int) -> float | None:
+        """Since the last sample of the same process, its threads together."""
+        try:
+            times = psutil.Process(self.pid).cpu_times()
+        except psutil.Error:
+            self._worked = None
+            return None
+        used, before = times.user + times.system, self._worked
+        self._worked = self.pid, now_ns, used
+        if before is None or before[0] != self.pid or now_ns <= before[1]:
+            return None
+        seconds = (now_ns - before[1]) / 1e9 * _usable_cpus(self._root)
+        return min(100.0, 100 * max(0.0, used - before[2]) / seconds)
 
 
 class Poller:

@@ -18,6 +18,7 @@ from ..engines.events import (
     Stop,
 )
 from ..engines.options import Sampling, Spec
+from .bench.plan import Case, Plan
 
 SCHEMA_VERSION = 1
 
@@ -68,12 +69,16 @@ class Trial:
     """A message is answered, or an answer judged, with other settings, beside the conversation;
     the events up to the next Stop are the trial's."""
 
-    purpose: str  # "verify", "tune", "bench", "quant"
+    purpose: str  # "verify", "tune", "quant", or that of the plan
     turn_id: int | None  # of the last message; None where another one is answered
     swaps: bool = False  # loads weights of its own
+    case: str = ""  # of the plan, as are:
+    method: str = ""
+    run: int = 0  # 1, 2, ...: which pass through all cases
+    warmup: bool = False
 
 
-Record = Header | Turn | Setting | Undo | Clear | Trial | Event
+Record = Header | Turn | Setting | Undo | Clear | Trial | Plan | Case | Event
 
 
 class TrialGate:

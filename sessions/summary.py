@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from ..engines.events import Event, Stop
+from .bench.plan import Case, Plan
 from .records import Clear, Header, Record, Setting, Trial, Turn, Undo, outside_trials
 from .turns import Gap, TurnMetrics, rate, ratio
 
@@ -107,7 +108,9 @@ def split_turns(records: Iterable[Record]) -> list[TurnRecords]:
         if isinstance(record, Turn):
             turns.append(TurnRecords(record, []))
             answering = True
-        elif answering and not isinstance(record, Header | Setting | Undo | Clear | Trial):
+        elif answering and not isinstance(
+            record, Header | Setting | Undo | Clear | Trial | Plan | Case
+        ):
             turns[-1].events.append(record)
             answering = not isinstance(record, Stop)
     return turns

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -49,6 +50,44 @@ def test_the_effective_settings_come_from_the_engine(engine):
     assert start.spec == Spec(model="tiny", device="cpu", threads=1, context=64)
     assert start.sampling.seed is not None
     assert start.prompt == (1,) * 5
+
+
+def exactly(n: int, text: str = "abc", **sampling: object) -> Request:
+    options = Sampling(**{"length": 6, **sampling})  # type: ignore[arg-type]
+    return Request((Message("user", text),), SPEC, options, exact=n)
+
+
+def test_an_exact_prompt_is_the_text_repeated_and_cut_in_no_template(engine):
+    (start,) = [e for e in engine.stream(exactly(8)) if isinstance(e, Start)]
+    assert start.prompt == (0, 1, 2, 0, 1, 2, 0, 1)
+
+
+def test_a_text_without_tokens_cannot_be_repeated(engine):
+    stop = list(engine.stream(exactly(8, "???")))[-1]
+    assert isinstance(stop, Stop)
+    assert stop.what == "The prompt has no text to repeat."
+
+
+def test_stop_ids_end_an_answer_unless_they_are_ignored(engine):
+    lengths = {"off": set(), "on": set()}
+    for seed in range(30):  # some of them draw the stop id
+        for ignore, found in lengths.items():
+            asked = exactly(2, temperature=5, seed=seed, ignore_eos=ignore)
+            steps = [e for e in engine.stream(asked) if isinstance(e, Step)]
+            found.add(sum(len(step.tokens) for step in steps))
+    assert lengths["on"] == {6}
+    assert min(lengths["off"]) < 6
+
+
+def test_a_fresh_request_holds_nothing_of_what_came_before(engine):
+    prompt = request("the same words")
+    list(engine.stream(prompt))
+    held, fresh = (
+        next(e for e in engine.stream(replace(prompt, fresh=fresh)) if isinstance(e, Start)).cached
+        for fresh in (False, True)
+    )
+    assert held > 0
+    assert fresh == 0
 
 
 def test_acceptance_is_stamped_when_asked_not_when_read(engine):

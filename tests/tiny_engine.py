@@ -37,6 +37,9 @@ class Letters:
             os.kill(os.getpid(), 9)
         return [1] * sum(len(message.content) for message in messages), []
 
+    def plain(self, text: str) -> list[int]:
+        return [self.letters.index(letter) for letter in text if letter in self.letters]
+
     def spelling(self) -> dict[int, tuple[str, str]]:
         return {token: (letter, letter) for token, letter in enumerate(self.letters)}
 

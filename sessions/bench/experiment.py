@@ -1,0 +1,165 @@
+"""Runs a plan: every case by every method, in turns, so that a machine that changes treats all
+methods alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ...engines.events import Engine, Event, Request, Stop
+from ...engines.options import OptionError
+from ..records import Record, Trial
+from ..trials import CancelledError
+from .plan import Case, Method, Plan, messages, options, weights
+from .runs import Run, runs
+
+Pass = tuple[str, int]  # a method by its name, and which pass through all cases
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What runs next, and how far the experiment is."""
+
+    method: str
+    case: str
+    done: int  # answers
+    total: int
+    left: float | None  # seconds, by what the answers so far took
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A case that a method can't answer here, and why."""
+
+    method: str
+    case: str
+    why: str
+
+
+Told = Doing | LeftOut | Run | Event
+
+
+@dataclass(slots=True)
+class Experiment:
+    """`record` keeps all that happens; what came to an end before is not run again. Iterate `run`
+    once. It raises CancelledError where the person cancels."""
+
+    engine: Engine
+    plan: Plan
+    cases: Sequence[Case]
+    record: Callable[[Record], None]
+    finished: Collection[Pass] = ()
+    clock: Callable[[], int] = time.perf_counter_ns
+    _impossible: set[tuple[str, str]] = field(default_factory=set)
+    _held: tuple[object, ...] | None = None  # weights that the engine has, warmed up
+    _done: int = 0
+    _took: list[int] = field(default_factory=list)
+
+    def run(self) -> Iterator[Told]:
+        for method in self._unfinished():
+            for _ in range(self.plan.warmup):
+                yield from self._pass(method, 0)
+        for number in range(1, self.plan.runs + 1):
+            methods = self.plan.methods if number % 2 else self.plan.methods[::-1]
+            for method in methods:
+                if (method.name, number) not in self.finished:
+                    yield from self._pass(method, number)
+
+    def _unfinished(self) -> list[Method]:
+        numbers = range(1, self.plan.runs + 1)
+        return [
+            each
+            for each in self.plan.methods
+            if any((each.name, number) not in self.finished for number in numbers)
+        ]
+
+    def _pass(self, method: Method, number: int) -> Iterator[Told]:
+        """All cases in their order, as one chat: what a case shares with the one before it is held,
+        as it was when a person chatted."""
+        yield from self._warmed(method, number)
+        fresh = True
+        for at, case in enumerate(self.cases):
+            if case.skip or (method.name, case.name) in self._impossible:
+                continue
+            fresh = fresh or case.after is None
+            yield self._doing(method, case)
+            yield from self._answer(method, at, number, fresh)
+            fresh = False
+
+    def _warmed(self, method: Method, number: int) -> Iterator[Told]:
+        """One answer that is no measurement, where other weights were used before."""
+        first = next((at for at, each in enumerate(self.cases) if not each.skip), None)
+        if first is None:
+            return
+        try:
+            wanted = weights(options(self.plan, self.cases[first], method)[0])
+        except OptionError:
+            return  # told by the answer
+        loaded = self._held is not None and wanted != self._held
+        self._held = wanted
+        if loaded and number and (method.name, self.cases[first].name) not in self._impossible:
+            yield from self._answer(method, first, 0, True)
+
+    def _answer(self, method: Method, at: int, number: int, fresh: bool) -> Iterator[Told]:
+        case = self.cases[at]
+        began = self.clock()
+        trial = Trial(self.plan.purpose, None, True, case.name, method.name, number, not number)
+        kept: list[Record] = [trial]
+        self.record(trial)
+        for event in self._events(method, at, fresh):
+            self.record(event)
+            kept.append(event)
+            yield event
+        self._took.append(self.clock() - began)
+        self._done += 1
+        yield from self._outcome(kept)
+
+    def _events(self, method: Method, at: int, fresh: bool) -> Iterator[Event]:
+        case = self.cases[at]
+        try:
+            spec, sampling = options(self.plan, case, method)
+        except OptionError as error:
+            yield Stop(self.clock(), "error", what=str(error), remedy="Change the method.")
+            return
+        said = messages(self.cases, at)
+        yield from self.engine.stream(Request(said, spec, sampling, exact=case.exact, fresh=fresh))
+
+    def _outcome(self, kept: list[Record]) -> Iterator[Told]:
+        stop = kept[-1]
+        if not isinstance(stop, Stop) or stop.reason == "cancelled":
+            raise CancelledError
+        (run,) = runs(kept)
+        if stop.reason == "error":
+            self._impossible.add((run.method, run.case))
+            yield LeftOut(run.method, run.case, f"{stop.what} {stop.remedy}".rstrip())
+        yield run
+
+    def _doing(self, method: Method, case: Case) -> Doing:
+        total = self._total()
+        mean = sum(self._took) / len(self._took) if self._took else None
+        left = None if mean is None else mean * max(0, total - self._done) / 1e9
+        return Doing(method.name, case.name, self._done, total, left)
+
+    def _total(self) -> int:
+        """Answers of this sitting, but for warm-ups between loads."""
+        cases = sum(not each.skip for each in self.cases)
+        left = len(self.plan.methods) * self.plan.runs - len(self.finished)
+        return cases * (left + self.plan.warmup * len(self._unfinished()))
+
+
+def finished_passes(cases: Sequence[Case], found: Iterable[Run]) -> set[Pass]:
+    """The passes in which every case came to its end, or can't."""
+    wanted = {each.name for each in cases if not each.skip}
+    ended: dict[Pass, set[str]] = {}
+    impossible: dict[str, set[str]] = {}
+    for run in found:
+        if run.metrics.reason == "error":
+            impossible.setdefault(run.method, set()).add(run.case)
+        if not run.warmup and run.metrics.finished:
+            ended.setdefault((run.method, run.number), set()).add(run.case)
+    return {
+        (method, number)
+        for (method, number), names in ended.items()
+        if names | impossible.get(method, set()) >= wanted
+    }
