@@ -146,6 +146,12 @@ class Chat:
         self.engine.close()
         self.log.close()
 
+    def __enter__(self) -> Chat:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _note(self, record: Record) -> None:
         self._told.apply(record)
         self.log.append(record)

@@ -14,14 +14,15 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("**
 
 
 def imported(path: Path) -> set[str]:
-    """Top names of absolute imports, and folders of relative ones."""
+    """Top names of absolute imports, and folders of relative ones that lead out of theirs."""
     names: set[str] = set()
+    out = len(path.relative_to(ROOT).parts)  # dots that lead to the package
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names.add((node.module or "").split(".")[0])
-        elif isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.level == out and node.module:
             names.add(f"..{node.module.split('.')[0]}")
     return names
 

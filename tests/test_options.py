@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tokenhud.__main__ import _chosen, _parser
+from tokenhud.__main__ import parser as whole_parser
+from tokenhud.arguments import chosen
 from tokenhud.engines.options import (
     MAX_SEED,
     OptionError,
@@ -62,7 +63,7 @@ def test_the_processor_is_named_by_what_is_on(options, name):
 
 
 def test_a_benchmark_has_a_length_of_its_own_and_the_chat_keeps_its_default():
-    parser = _parser()
-    assert _chosen(Sampling, parser.parse_args([])) == Sampling()
-    assert _chosen(Sampling, parser.parse_args(["ask", "x"])) == Sampling()
-    assert _chosen(Sampling, parser.parse_args(["bench", "peers"])).length == 128
+    parser = whole_parser()
+    assert chosen(Sampling, parser.parse_args([])) == Sampling()
+    assert chosen(Sampling, parser.parse_args(["ask", "x"])) == Sampling()
+    assert chosen(Sampling, parser.parse_args(["bench", "peers"])).length == 128

@@ -202,6 +202,11 @@ def word(name: str, words: tuple[str, ...], optional: bool = False) -> Argument:
     return Argument(name, takes, parse_word, words, optional)
 
 
+def any_word(name: str, takes: str) -> Argument:
+    """One word, whatever it is."""
+    return Argument(name, takes, lambda given: given)
+
+
 def text(name: str, takes: str, optional: bool = False) -> Argument:
     return Argument(name, takes, lambda given: given, optional=optional, rest=True)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
-from ..engines.events import Event, Loaded, Progress, Start, Step, Stop
+from ..engines.events import Chunk, Engine, Event, Loaded, Progress, Start, Step, Stop
 from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import clean, one_line
@@ -58,11 +58,11 @@ def say(chat: Chat, text: str, out: TextIO, err: TextIO) -> bool:
 
 
 @contextmanager
-def cancelled_by_interrupt(chat: Chat) -> Iterator[None]:
+def cancelled_by_interrupt(asked: Chat | Engine) -> Iterator[None]:
     """Ctrl+C cancels the answer instead of raising in the middle of a read."""
 
     def cancel(_signal: int, _frame: FrameType | None) -> None:
-        chat.cancel()
+        asked.cancel()
 
     before = signal.signal(signal.SIGINT, cancel)
     try:
@@ -96,6 +96,9 @@ def _show(event: Event, out: TextIO, err: TextIO) -> None:
                 tell(err, note)
         case Step(pieces=pieces):
             out.write(clean("".join(pieces)))
+            out.flush()
+        case Chunk(text=text):
+            out.write(clean(text))
             out.flush()
         case Stop(tail=tail, what=what, remedy=remedy):
             out.write(f"{clean(tail)}\n")

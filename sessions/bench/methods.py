@@ -37,7 +37,16 @@ WORDS: Mapping[str, dict[str, Value]] = {
     "cpu": {"device": "cpu"},
     "cuda": {"device": "cuda"},
 }
-_ALIASES = {"num_speculative_tokens": "gamma", "n_threads": "threads", "max_tokens": "length"}
+_ALIASES = {
+    "num_speculative_tokens": "gamma",
+    "n": "ngram_n",
+    "filler": "top_k_filler",
+    "n_threads": "threads",
+    "max_tokens": "length",
+    "max_new_tokens": "length",
+    "quantization": "quantize",
+    "quantisation": "quantize",
+}
 
 
 def method(text: str) -> Method:
@@ -107,7 +116,7 @@ def _checked(options: type[Options], name: str, text: str) -> dict[str, Value]:
     return {name: value}
 
 
-def typed(options: type[Options], name: str, text: str) -> Value:
+def typed(options: type[Spec | Sampling], name: str, text: str) -> Value:
     """What a word means as a value of one option; what is none is returned, to be refused."""
     rule = limits(options, name)
     if "low" not in rule or not text.isascii() or "_" in text:

@@ -112,7 +112,7 @@ def read_result(path: Path) -> Result:
             else:
                 yield each
 
-    shown = path if path.is_dir() else file.with_suffix("")
+    shown = file.parent if file.name == RAW else file.with_suffix("")
     found = _collected(records(), one_line(shown.name), file)
     return found.result(tuple(problems))
 
