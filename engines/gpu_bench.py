@@ -22,7 +22,7 @@ from .events import EngineError
 from .gpu import open_gpu
 from .hf_library import library
 from .kv_cache import KvCache
-from .llama import Llama, load
+from .llama import load
 from .native import NativeTarget
 from .options import Sampling, Spec
 from .rounds import Round, Run, measure, target_run
@@ -98,13 +98,7 @@ def _targets(
     cache = KvCache(config, dtype, "cuda", context)
     gpu, notes = open_gpu(model, cache, "on")
     ours = NativeTarget(model, cache, gpu)
-    return plain, ours, _bytes_read(model), (*model.notes(), *notes)
-
-
-def _bytes_read(model: Llama) -> int:
-    """Weights that a token reads whole: all but an embedding that is not the head too."""
-    held = model.config.tie_word_embeddings and model.head.shared
-    return model.nbytes() - (0 if held else model.embedding.nbytes)
+    return plain, ours, model.bytes_read(), (*model.notes(), *notes)
 
 
 def _verify(target: NativeTarget, ids: Sequence[int]) -> dict[int, float]:

@@ -1,10 +1,10 @@
-"""Runs the KPIs under their conditions; what cannot run here is skipped with its reason."""
+"""Measures what the KPIs ask for under their conditions; what cannot run here tells the reason."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 
@@ -13,101 +13,135 @@ from ..kernels.bench.conditions import Effort
 from ..kernels.bench.fitting import Size, fitting, told
 from ..kernels.bench.place import CHECK_ONLY, NO_GPU, place
 from .kpi import GB, Memory, Throughput, measure_memory, measure_throughput
+from .measured import Measured
 from .random_model import random_model
-from .verdicts import (
-    BK_ERROR,
-    BK_SPEED,
-    ERROR,
-    FAIL,
-    MEMORY,
-    SKIPPED,
-    THROUGHPUT,
-    Kpi,
-    Verdict,
-    judge,
-)
 
 NO_MEMORY = "The device has no memory for it in any size"
 BK_SIZE, MEMORY_SIZE, THROUGHPUT_SIZE = Size(16, 4096), Size(1, 4096), Size(4, 512)
-ITERATIONS = 20
+MEMORY_SCALING = (
+    *(Size(1, seq) for seq in (512, 1024, 2048, 4096)),
+    *(Size(batch, 512) for batch in (2, 4, 8)),
+)
+THROUGHPUT_SCALING = tuple(Size(batch, 512) for batch in (1, 2, 4, 8))
+ITERATIONS, SCALING_ITERATIONS = 20, 10
 DTYPE = torch.float16
+BK_SPEED, BK_ERROR, MEMORY, THROUGHPUT = "bk_speedup", "bk_mse", "memory_gb", "forward_throughput"
 
 Result = TypeVar("Result", BkBenchmark, Memory, Throughput)
-Values = Callable[[Result], Sequence[tuple[float | None, str]]]  # measured, and what to say of it
+Sized = TypeVar("Sized", Memory, Throughput)
+Figures = Mapping[str, Measured]  # by metric
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`result` is under the KPI's condition; None where it did not run or not at that size."""
 
-    verdicts: tuple[Verdict, ...]
+    figures: Figures
     result: BkBenchmark | Memory | Throughput | None = None
 
 
-def bk_kpi(effort: Effort) -> Outcome:
-    where, kpis = place(), (BK_SPEED, BK_ERROR)
-    if not where.compiled:
-        return _all(kpis, SKIPPED, where.skipped or CHECK_ONLY)
+class Scaled(NamedTuple, Generic[Sized]):
+    """One size of a series; `note` tells where only a smaller one fitted."""
 
-    def values(found: BkBenchmark) -> Sequence[tuple[float | None, str]]:
+    result: Sized
+    note: str
+
+
+def bk_kpi(effort: Effort) -> Outcome:
+    where = place()
+    if not where.compiled:
+        return Outcome(_all((BK_SPEED, BK_ERROR), Measured(None, where.skipped or CHECK_ONLY)))
+
+    def figures(found: BkBenchmark) -> Figures:
+        mse = float("nan") if found.mse is None else found.mse  # a value was not finite
         serial = f"{found.speedup_serial or 0:,.1f}× the serial loop"
-        return (found.speedup, serial), (found.mse, found.told)
+        return {
+            BK_SPEED: Measured(found.speedup, serial),
+            BK_ERROR: Measured(mse, found.told),
+        }
 
     return _outcome(
-        kpis, lambda size: benchmark_bk_core(*size, *effort, where=where), BK_SIZE, values
+        (BK_SPEED, BK_ERROR),
+        lambda size: benchmark_bk_core(*size, *effort, where=where),
+        BK_SIZE,
+        figures,
+        lambda found: f"{found.speedup or 0:.2f}×",
     )
 
 
 def memory_kpi() -> Outcome:
-    """Where even the free memory above the target did not do, it is missed; else unknown."""
     if not torch.cuda.is_available():
-        return _all((MEMORY,), SKIPPED, NO_GPU)
+        return Outcome(_all((MEMORY,), Measured(None, NO_GPU)))
     free, _ = torch.cuda.mem_get_info()
     return _outcome(
         (MEMORY,),
         lambda size: measure_memory(random_model(dtype=DTYPE), *size, DTYPE),
         MEMORY_SIZE,
-        lambda found: ((found.gb, ""),),
-        too_large=FAIL if free >= MEMORY.target * GB else SKIPPED,
+        lambda found: {MEMORY: Measured(found.gb)},
+        lambda found: f"{found.gb:.2f} GB",
+        above=free / GB,
     )
 
 
 def throughput_kpi() -> Outcome:
     if not torch.cuda.is_available():
-        return _all((THROUGHPUT,), SKIPPED, NO_GPU)
+        return Outcome(_all((THROUGHPUT,), Measured(None, NO_GPU)))
     return _outcome(
         (THROUGHPUT,),
         lambda size: measure_throughput(random_model(dtype=DTYPE), *size, ITERATIONS),
         THROUGHPUT_SIZE,
-        lambda found: ((found.rate, ""),),
+        lambda found: {THROUGHPUT: Measured(found.rate)},
+        lambda found: f"{found.rate:.1f} tok/s",
     )
 
 
-def _outcome(
-    kpis: Sequence[Kpi],
-    run: Callable[[Size], Result],
-    asked: Size,
-    values: Values[Result],
-    too_large: str = SKIPPED,
-) -> Outcome:
-    """The verdicts on run(asked). `too_large` is the status where only a smaller try fits, whose
-    figures are told."""
-    try:
-        found, held = fitting(run, asked)
-    except torch.OutOfMemoryError:
-        return _all(kpis, too_large, NO_MEMORY)
-    except Exception as error:  # a compiler's or a driver's, of any type
-        return _all(kpis, ERROR, f"{type(error).__name__}: {error}")
-    pairs = list(zip(kpis, values(found), strict=True))
-    if held == asked:
-        return Outcome(tuple(judge(kpi, value, said) for kpi, (value, said) in pairs), found)
-    return Outcome(
-        tuple(
-            Verdict(kpi, too_large, None, f"{told(asked, held)}: {kpi.shown(value)}")
-            for kpi, (value, _) in pairs
+def memory_scaling() -> list[Scaled[Memory]]:
+    """By sequence length, then by batch. Needs a CUDA device."""
+    model = random_model(dtype=DTYPE)
+    return list(_series(lambda size: measure_memory(model, *size, DTYPE), MEMORY_SCALING))
+
+
+def throughput_scaling() -> list[Scaled[Throughput]]:
+    """By batch."""
+    model = random_model(dtype=DTYPE)
+    return list(
+        _series(
+            lambda size: measure_throughput(model, *size, SCALING_ITERATIONS), THROUGHPUT_SCALING
         )
     )
 
 
-def _all(kpis: Sequence[Kpi], status: str, reason: str) -> Outcome:
-    return Outcome(tuple(Verdict(kpi, status, None, reason) for kpi in kpis))
+def _series(run: Callable[[Size], Sized], sizes: tuple[Size, ...]) -> Iterator[Scaled[Sized]]:
+    """As far as the device's memory goes."""
+    for asked in sizes:
+        try:
+            found, held = fitting(run, asked)
+        except torch.OutOfMemoryError:
+            return
+        yield Scaled(found, told(asked, held))
+
+
+def _outcome(
+    metrics: tuple[str, ...],
+    run: Callable[[Size], Result],
+    asked: Size,
+    figures: Callable[[Result], Figures],
+    shown: Callable[[Result], str],
+    above: float | None = None,
+) -> Outcome:
+    """What run(asked) finds. Where only a smaller try fits, that is told, and of the figures asked
+    for no more is known than that they are `above` something."""
+    try:
+        found, held = fitting(run, asked)
+    except torch.OutOfMemoryError:
+        return Outcome(_all(metrics, Measured(None, NO_MEMORY, above)))
+    except Exception as error:  # a compiler's or a driver's, of any type
+        said = f"{type(error).__name__}: {error}"
+        return Outcome(_all(metrics, Measured(None, said, failed=True)))
+    if held == asked:
+        return Outcome(figures(found), found)
+    return Outcome(_all(metrics, Measured(None, f"{told(asked, held)}: {shown(found)}", above)))
+
+
+def _all(metrics: tuple[str, ...], found: Measured) -> Figures:
+    return dict.fromkeys(metrics, found)

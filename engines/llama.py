@@ -52,6 +52,11 @@ class Llama:
         vectors = sum(each.nbytes for each in self._vectors())
         return matrices + vectors + (0 if shared else self.embedding.nbytes)
 
+    def bytes_read(self) -> int:
+        """Weights that a token reads whole: all but an embedding that is not the head too."""
+        held = self.config.tie_word_embeddings and self.head.shared
+        return self.nbytes() - (0 if held else self.embedding.nbytes)
+
     def notes(self) -> tuple[str, ...]:
         """What a person should know about how the weights are held."""
         if self.quantize == "none":

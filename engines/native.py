@@ -132,6 +132,11 @@ class NativeTarget:
         return self._model.parameters()
 
     @property
+    def weights_read(self) -> int:
+        """Bytes of weights that a token reads."""
+        return self._model.bytes_read()
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know about weights and kernels."""
         return (*self._model.notes(), *self._notes)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,22 +12,23 @@ import torch
 from tokenhud.__main__ import main
 from tokenhud.engines import kpi_runs
 from tokenhud.engines.events import EngineError
-from tokenhud.engines.kpi import GB, Memory, batch_logits, measure_memory, measure_throughput
-from tokenhud.engines.kpi_runs import Outcome, memory_kpi
+from tokenhud.engines.kpi import (
+    GB,
+    Memory,
+    Throughput,
+    batch_logits,
+    measure_memory,
+    measure_throughput,
+)
+from tokenhud.engines.kpi_runs import Outcome, Scaled, memory_kpi
 from tokenhud.engines.kv_cache import KvCache
 from tokenhud.engines.llama import Llama, forward, logits
+from tokenhud.engines.measured import Measured
 from tokenhud.engines.random_model import QWEN, random_model
-from tokenhud.engines.verdicts import (
-    BK_ERROR,
-    BK_SPEED,
-    MEMORY,
-    THROUGHPUT,
-    Kpi,
-    Verdict,
-    exit_status,
-    judge,
-)
 from tokenhud.kernels.bench.conditions import Effort
+from tokenhud.sessions.bench.judging import Key, judge_all
+from tokenhud.sessions.bench.limits import packaged_limits, select
+from tokenhud.sessions.results import memory_scaling_record, throughput_scaling_record
 
 TINY = replace(
     QWEN,
@@ -87,40 +87,6 @@ def test_peak_memory_needs_a_gpu_and_the_dtype_that_is_held(model: Llama) -> Non
         measure_memory(model, 1, 4, torch.float16)
 
 
-@pytest.mark.parametrize(
-    ("kpi", "value", "status"),
-    [
-        (BK_SPEED, 3.0, "PASS"),
-        (BK_SPEED, 2.99, "FAIL"),
-        (BK_ERROR, 9.9e-7, "PASS"),
-        (BK_ERROR, 1e-6, "FAIL"),
-        (BK_ERROR, math.nan, "FAIL"),
-        (BK_ERROR, None, "FAIL"),
-        (MEMORY, 7.99, "PASS"),
-        (MEMORY, 8.0, "FAIL"),
-        (THROUGHPUT, 100.0, "PASS"),
-        (THROUGHPUT, 99.9, "WARN"),
-    ],
-)
-def test_a_measurement_is_judged_by_its_target(kpi: Kpi, value: float, status: str) -> None:
-    verdict = judge(kpi, value)
-    assert verdict.status == status
-    assert verdict.measured is None or math.isfinite(verdict.measured)
-
-
-@pytest.mark.parametrize(
-    ("statuses", "status"),
-    [
-        ({"PASS", "SKIPPED", "WARN"}, 0),
-        ({"PASS", "FAIL", "WARN"}, 1),
-        ({"FAIL", "ERROR"}, 3),
-        (set(), 0),
-    ],
-)
-def test_the_exit_status_is_of_the_worst(statuses: set[str], status: int) -> None:
-    assert exit_status(statuses) == status
-
-
 def scripted(monkeypatch: pytest.MonkeyPatch, largest: int, free_gb: float) -> None:
     """A device on which a text of more than `largest` tokens does not fit."""
 
@@ -137,21 +103,30 @@ def scripted(monkeypatch: pytest.MonkeyPatch, largest: int, free_gb: float) -> N
     monkeypatch.setattr(kpi_runs, "measure_memory", measured)
 
 
+def status(outcome: Outcome) -> str:
+    """What the packaged limits say of a run of the memory KPI."""
+    found = {Key(metric): each for metric, each in outcome.figures.items()}
+    (verdict,) = judge_all(select(packaged_limits(), ["memory_gb"]), found)
+    return verdict.status
+
+
 def test_memory_under_its_condition_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, largest=4096, free_gb=80)
     outcome = memory_kpi()
-    assert outcome.verdicts == (Verdict(MEMORY, "PASS", 4.0),)
+    assert outcome.figures == {"memory_gb": Measured(4.0)}
     assert outcome.result == Memory(1, 4096, "torch.float16", "cuda", 4 * GB)
+    assert status(outcome) == "PASS"
 
 
-@pytest.mark.parametrize(("free_gb", "status"), [(80, "FAIL"), (4, "SKIPPED")])
+@pytest.mark.parametrize(("free_gb", "judged"), [(80, "FAIL"), (4, "SKIPPED")])
 def test_out_of_memory_tells_what_a_smaller_try_takes(
-    monkeypatch: pytest.MonkeyPatch, free_gb: float, status: str
+    monkeypatch: pytest.MonkeyPatch, free_gb: float, judged: str
 ) -> None:
     scripted(monkeypatch, largest=1024, free_gb=free_gb)
     outcome = memory_kpi()
     told = "out of memory at batch 1, sequence 4096; measured at batch 1, sequence 1024: 1.00 GB"
-    assert outcome == Outcome((Verdict(MEMORY, status, None, told),))
+    assert outcome == Outcome({"memory_gb": Measured(None, told, free_gb)})
+    assert status(outcome) == judged
 
 
 def test_an_error_is_a_verdict_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +136,39 @@ def test_an_error_is_a_verdict_too(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError(f"no {dtype}")
 
     monkeypatch.setattr(kpi_runs, "random_model", breaks)
-    assert memory_kpi().verdicts == (
-        Verdict(MEMORY, "ERROR", None, "RuntimeError: no torch.float16"),
-    )
+    outcome = memory_kpi()
+    told = Measured(None, "RuntimeError: no torch.float16", failed=True)
+    assert outcome.figures == {"memory_gb": told}
+    assert status(outcome) == "ERROR"
+
+
+def test_a_series_by_size_notes_where_less_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, largest=2048, free_gb=80)
+    found = kpi_runs.memory_scaling()
+    sizes = [(each.result.batch, each.result.seq) for each in found]
+    assert sizes == [(1, 512), (1, 1024), (1, 2048), (1, 2048), (2, 512), (4, 512), (8, 512)]
+    assert [bool(each.note) for each in found] == [False] * 3 + [True] + [False] * 3
+    records = memory_scaling_record(found, {"timestamp": "now"})
+    assert [each["memory_gb"] for each in records["measurements"][:4]] == [0.5, 1.0, 2.0, 2.0]
+    assert "out of memory at batch 1, sequence 4096" in records["measurements"][3]["note"]
+    assert records["timestamp"] == "now"
+
+
+def test_a_series_ends_where_nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, largest=0, free_gb=80)
+    assert kpi_runs.memory_scaling() == []
+    assert throughput_scaling_record([], {}) == {"measurements": [], "scales": None}
+
+
+@pytest.mark.parametrize(("last", "scales"), [(0.5, True), (5.0, False)])
+def test_throughput_scales_where_a_larger_batch_is_faster(last: float, scales: bool) -> None:
+    found = [
+        Scaled(Throughput(1, 512, "float16", "cuda", (0.5,)), ""),
+        Scaled(Throughput(2, 512, "float16", "cuda", (last,)), ""),
+    ]
+    record = throughput_scaling_record(found, {})
+    assert record["scales"] is scales
+    assert [each["forward_throughput"] for each in record["measurements"]] == [1024, 1024 / last]
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -172,7 +177,9 @@ def test_without_a_gpu_all_are_skipped_with_their_reasons(
 ) -> None:
     assert main(["kpi"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == len(packaged_limits())
+    assert all(line.startswith("SKIPPED") and "run tokenhud " in line for line in lines[4:])
+    del lines[4:]
     assert all(line.startswith("SKIPPED") and "no CUDA device" in line for line in lines)
     for part in ("≥ 3.00×", "< 1.00e-06", "< 8.00 GB", "≥ 100.0 tok/s", "batch 16, N 4096"):
         assert any(part in line for line in lines)
@@ -190,9 +197,12 @@ def test_a_missed_kpi_is_the_exit_status_and_its_file_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     too_much = Memory(1, 4096, "float16", "cuda", 9 * GB)
-    outcome = Outcome((judge(MEMORY, too_much.gb),), too_much)
+    outcome = Outcome({"memory_gb": Measured(too_much.gb)}, too_much)
     monkeypatch.setattr(kpi_runs, "memory_kpi", lambda: outcome)
+    monkeypatch.setattr(kpi_runs, "memory_scaling", lambda: [Scaled(too_much, "")])
     assert main(["kpi", "memory", "--out", str(tmp_path)]) == 1
+    series = json.loads((tmp_path / "phase2_memory_scaling.json").read_text())
+    assert [each["memory_gb"] for each in series["measurements"]] == [9.0]
     record = json.loads((tmp_path / "phase2_memory_kpi.json").read_text())
     assert record["kpi_status"] == "FAIL"
     assert record["memory_gb"] == 9.0
@@ -201,7 +211,7 @@ def test_a_missed_kpi_is_the_exit_status_and_its_file_is_written(
 
 def test_an_unknown_kpi_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kpi", "latency"]) == 3
-    assert "There are: bk, memory, throughput." in capsys.readouterr().err
+    assert "There are: bk, memory, throughput, bk_speedup," in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -214,5 +224,18 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @NEEDS_GPU
 def test_the_kpis_are_met_on_a_gpu() -> None:
     outcomes = [kpi_runs.bk_kpi(Effort(10, 2)), memory_kpi(), kpi_runs.throughput_kpi()]
-    verdicts = [verdict for outcome in outcomes for verdict in outcome.verdicts]
+    figures = {
+        Key(metric): each for outcome in outcomes for metric, each in outcome.figures.items()
+    }
+    verdicts = judge_all(select(packaged_limits(), [key.metric for key in figures]), figures)
+    assert len(verdicts) == 4
     assert {each.status for each in verdicts} == {"PASS"}, verdicts
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+def test_a_larger_batch_is_faster_on_a_gpu() -> None:
+    record = throughput_scaling_record(kpi_runs.throughput_scaling(), {})
+    assert [each["batch_size"] for each in record["measurements"]] == [1, 2, 4, 8]
+    memory = [each.result.nbytes for each in kpi_runs.memory_scaling()[:4]]
+    assert memory == sorted(memory)

@@ -64,6 +64,13 @@ def _add_bench(commands: Any) -> None:
     gpu.add_argument("--quantize", default="none", metavar="none|int8|int4")
     gpu.add_argument("--compiled", action="store_true", help="with transformers, torch.compile")
     gpu.set_defaults(run=_bench_gpu)
+    profile = kinds.add_parser("profile", parents=[options()], help="what the steps spend time on")
+    profile.add_argument("--shape", metavar="NAME", help="random weights of this shape; the model")
+    profile.add_argument("--prompt", type=count, default=512, metavar="N", help="tokens before it")
+    profile.add_argument("--steps", type=count, default=16, metavar="N", help="tokens a round")
+    profile.add_argument("--json", action="store_true", help="print it as JSON")
+    profile.add_argument("--out", type=Path, metavar="DIR", help="write profile.json here")
+    profile.set_defaults(run=_bench_profile)
 
 
 def _add_prompts(parser: argparse.ArgumentParser) -> None:
@@ -182,8 +189,15 @@ def _add_kernels_and_kpi(commands: Any) -> None:
     kernels.add_argument("--json", metavar="FILE", help="write the results here; - prints them")
     kernels.set_defaults(run=_kernels)
     kpi = commands.add_parser("kpi", help="whether speed, error and memory reach their targets")
-    kpi.add_argument("names", nargs="*", metavar="NAME", help="bk, memory, throughput; all")
+    kpi.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="bk, memory, throughput, or a figure of the file; all",
+    )
     kpi.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+    kpi.add_argument("--limits", type=Path, metavar="FILE", help="a TOML file in place of ours")
+    kpi.add_argument("--results", type=Path, metavar="DIR", help="judge what lies there too")
     kpi.set_defaults(run=_kpi)
     for command in (kernels, kpi):
         effort = command.add_mutually_exclusive_group()
@@ -293,6 +307,13 @@ def _bench_screen(given: argparse.Namespace) -> int:
     return bench_screen(given.runs, given.length, given.turns, given.json)
 
 
+def _bench_profile(given: argparse.Namespace) -> int:
+    from .tui.profile_report import report_profile
+
+    what = given.shape, given.prompt, given.steps
+    return report_profile(chosen(Spec, given), *what, given.json, given.out)
+
+
 def _kernels(given: argparse.Namespace) -> int:
     from .tui.kernels_report import Asked, report_kernels
 
@@ -305,7 +326,10 @@ def _kernels(given: argparse.Namespace) -> int:
 def _kpi(given: argparse.Namespace) -> int:
     from .tui.kpi_report import report_kpis
 
-    return report_kpis(given.names, *_effort(given), given.json, given.out)
+    effort = _effort(given)
+    return report_kpis(
+        given.names, *effort, given.json, given.out, limits=given.limits, folder=given.results
+    )
 
 
 def _effort(given: argparse.Namespace) -> tuple[int, int]:

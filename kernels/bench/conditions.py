@@ -1,4 +1,4 @@
-"""What is asked of a benchmark, told without torch: how often it runs, and what is enough."""
+"""How often a benchmark runs, told without torch."""
 
 from __future__ import annotations
 
@@ -14,4 +14,3 @@ class Effort(NamedTuple):
 
 EFFORTS = {"quick": Effort(10, 2), "normal": Effort(100, 10), "precise": Effort(1000, 50)}
 NORMAL = EFFORTS["normal"]
-FASTER, CLOSER = 3.0, 1e-6  # BK-Core: speed-up over the torch scan, mean squared error
