@@ -200,7 +200,9 @@ class Stop:
     memory: dict[str, int] | None = None  # bytes by component at the end
 
 
-Event = Progress | Loaded | Start | Prefill | Step | Chunk | Served | Preview | Scored | Sample | Stop
+Event = (
+    Progress | Loaded | Start | Prefill | Step | Chunk | Served | Preview | Scored | Sample | Stop
+)
 
 
 class Engine(Protocol):

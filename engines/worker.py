@@ -19,12 +19,19 @@ from typing import IO, Any
 
 from .events import Engine, Event, Stop
 from .local import LocalEngine
+from .remote_routing import Routed
 
 
 def main() -> None:
     from .opening import open_model
 
-    serve(LocalEngine(open_model))
+    serve(Routed(LocalEngine(open_model), _open_remote))
+
+
+def _open_remote() -> Engine:
+    from .remote import RemoteEngine  # only a chat with a server needs HTTP
+
+    return RemoteEngine()
 
 
 def serve(engine: Engine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
-from ..engines.events import Message, Reason, Step, Stop
+from ..engines.events import Chunk, Message, Reason, Step, Stop
 from ..engines.options import OptionError, Sampling, Spec, from_record, to_record
 from .records import Clear, Header, Record, Setting, TrialGate, Turn, Undo
 
@@ -55,6 +55,8 @@ class Conversation:
                 self.exchanges.append(Exchange(record.turn_id, record.text))
             case Step() if self.exchanges:
                 self.exchanges[-1].pieces.extend(record.pieces)
+            case Chunk() if self.exchanges:
+                self.exchanges[-1].pieces.append(record.text)
             case Stop() if self.exchanges and self.exchanges[-1].reason is None:
                 self.exchanges[-1].pieces.append(record.tail)
                 self.exchanges[-1].reason = record.reason

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from ..engines.events import (
+    Chunk,
     Loaded,
     Model,
     Prefill,
@@ -17,6 +18,7 @@ from ..engines.events import (
     Progress,
     Sample,
     Scored,
+    Served,
     Start,
     Step,
     Stop,
@@ -41,6 +43,8 @@ KINDS: dict[str, type[Record]] = {
     "start": Start,
     "prefill": Prefill,
     "step": Step,
+    "chunk": Chunk,
+    "served": Served,
     "preview": Preview,
     "scored": Scored,
     "sample": Sample,
@@ -53,10 +57,17 @@ NAMES: dict[type, dict[str, str]] = {
     Model: {"path": "model_filename", "parameters": "model_n_params"},
     Start: {"prompt": "prompt_token_ids", "cached": "cached_tokens"},
     Step: {"tokens": "token_ids"},
+    Chunk: {"tokens": "completion_tokens"},
+    Served: {
+        "drafted": "num_draft_tokens",
+        "accepted": "num_accepted_draft_tokens",
+        "spec_steps": "num_spec_steps",
+    },
     Scored: {"tokens": "token_ids", "best": "best_token_ids"},
     Sample: {"engine_rss": "rss", "vram_used": "nvml_used"},
     Stop: {"reason": "finish_reason", "what": "error"},
 }
+_LONGEST_DRAFT = 10_000  # tokens; who counts by place in the draft has room for no more
 _KIND_OF = {record: kind for kind, record in KINDS.items()}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -116,13 +127,25 @@ def _check(record: Record) -> None:
                 raise RecordError("has not one piece a token")
             if accepted > min(drafted, len(tokens)):
                 raise RecordError("accepts more tokens than were drafted or emitted")
+            if drafted > _LONGEST_DRAFT:
+                raise RecordError(f"drafts more than {_LONGEST_DRAFT} tokens")
         case Scored(tokens=tokens, surprisals=surprisals, best=best):
             if not len(tokens) == len(surprisals) == len(best):
                 raise RecordError("has not one score a token")
+        case Served():
+            _check_served(record)
         case Start(prompt=prompt, cached=cached) if cached > len(prompt):
             raise RecordError("has more cached tokens than prompt")
         case Prefill(done=done, total=total) if done > total:
             raise RecordError("has more tokens done than there are")
+
+
+def _check_served(told: Served) -> None:
+    most = math.inf
+    if (told.accepted or 0) > (most if told.drafted is None else told.drafted):
+        raise RecordError("accepts more tokens than were drafted")
+    if (told.cached_tokens or 0) > (most if told.prompt_tokens is None else told.prompt_tokens):
+        raise RecordError("has more cached tokens than prompt")
 
 
 def _plain(value: Any) -> Any:

@@ -104,6 +104,8 @@ def fit(words: Sequence[str], width: int, between: str = " · ") -> str:
 
 def method(spec: Spec, beams: int = 1) -> str:
     """What decodes, in a few words."""
+    if spec.url:
+        return "the server's own"
     if beams > 1:
         return f"beam {beams}"
     if spec.drafter == "plain":
@@ -115,10 +117,12 @@ def method(spec: Spec, beams: int = 1) -> str:
 def turn_line(turn: TurnMetrics, speedup: float | None = None) -> str:
     """What an answer cost, in one line under it; `speedup` is against plain decoding."""
     words = [
-        f"{count(turn.tokens)} tok",
+        f"{count(turn.completion_tokens)} tok",
         f"{rate(turn.decode_rate)} tok/s",
         f"TTFT {elapsed(turn.ttft_ns)}",
     ]
+    if turn.remote:
+        words.append(f"without the network {elapsed(turn.adjusted_ttft_ns)}")
     if turn.drafted:
         accepted = f"{turn.accepted}/{turn.drafted}"
         words.append(f"accepted {percent(turn.acceptance)} ({accepted})")
@@ -130,6 +134,8 @@ def turn_line(turn: TurnMetrics, speedup: float | None = None) -> str:
 
 def weights(spec: Spec) -> str:
     """How the engine holds the weights."""
+    if spec.url:
+        return ABSENT
     if spec.target == "llamacpp":
         return "gguf" if spec.kv_type == "auto" else f"gguf, kv {spec.kv_type}"
     return spec.dtype if spec.quantize == "none" else f"{spec.quantize} ({spec.dtype})"

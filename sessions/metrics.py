@@ -6,10 +6,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import pairwise
 
-from ..engines.events import Event, Prefill, Start, Step, Stop
+from ..engines.events import Chunk, Event, Prefill, Served, Start, Step, Stop
+from .served import served_metrics
 from .turns import SECOND, Gap, Position, TurnMetrics
 
 WINDOW = SECOND  # of live tokens/s
+BUCKETS = 10_000  # of a history at most: a log may tell of any time
 
 
 class Meter:
@@ -18,6 +20,9 @@ class Meter:
     def __init__(self) -> None:
         self._start: Start | None = None
         self._stop: Stop | None = None
+        self._served: Served | None = None
+        self._pieces: list[int] = []  # times of the first and the last piece of a server's answer
+        self._along = False  # the server has counted from the first piece on
         self._prefill: int | None = None
         self._visible: int | None = None
         self._times: list[int] = []  # of the steps that emitted
@@ -36,6 +41,10 @@ class Meter:
                 self._prefill = event.t_ns
             case Step() if event.tokens:
                 self._step(event)
+            case Chunk():
+                self._chunk(event)
+            case Served():
+                self._served = event
             case Stop():
                 self._stop = event
                 if event.tail:
@@ -45,6 +54,10 @@ class Meter:
 
     def metrics(self, now_ns: int | None = None) -> TurnMetrics:
         """`live` needs `now_ns` and a turn that still goes on."""
+        local = self._local(now_ns)
+        return served_metrics(local, self._served, self._pieces) if self._pieces else local
+
+    def _local(self, now_ns: int | None) -> TurnMetrics:
         return TurnMetrics(
             start=self._start,
             stop=self._stop,
@@ -71,22 +84,37 @@ class Meter:
             return []
         ended = now_ns is None or self._stop is not None
         first, last = self._times[0], self._times[-1] if ended else now_ns or 0
+        bucket = max(bucket, (last - first) // BUCKETS)
         edges = list(range(first, last + 1, bucket))
         if ended and last > first:
             edges[max(1, len(edges) - 1) :] = [last]
         return [self._rate(begin, end) for begin, end in pairwise(edges)]
 
     def _step(self, step: Step) -> None:
-        n, t_ns, total = len(step.tokens), step.t_ns, 0
+        self._emitted(step.t_ns, len(step.tokens))
+        if any(step.pieces):
+            self._see(self._times[-1])
+        self._draft(step)
+
+    def _chunk(self, chunk: Chunk) -> None:
+        if self._pieces:
+            self._pieces[1] = chunk.t_ns
+        else:
+            self._pieces, self._along = [chunk.t_ns, chunk.t_ns], chunk.tokens is not None
+        known = self._totals[-1] if self._totals else 0
+        if self._along and chunk.tokens is not None and chunk.tokens > known:
+            self._emitted(chunk.t_ns, chunk.tokens - known)
+        if chunk.text:
+            self._see(chunk.t_ns)
+
+    def _emitted(self, t_ns: int, n: int) -> None:
+        total = 0
         if self._times:
             last, total = self._times[-1], self._totals[-1]
             t_ns = max(t_ns, last)  # should a clock run backwards, no time passes
             self._gaps.append(Gap(t_ns - last, n))
         self._times.append(t_ns)
         self._totals.append(total + n)
-        if any(step.pieces):
-            self._see(t_ns)
-        self._draft(step)
         live = self._live(t_ns)
         if live is not None:
             self._peak = max(live, self._peak or 0.0)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engines.events import (
+    Chunk,
     Event,
     Loaded,
     Prefill,
     Preview,
     Progress,
     Scored,
+    Served,
     Start,
     Step,
     Stop,
@@ -105,7 +107,7 @@ def _belongs(record: Record, trial: Trial) -> bool:
     """What is loaded for a trial on the weights in use serves the conversation too."""
     if isinstance(record, Progress | Loaded):
         return trial.swaps
-    return isinstance(record, Start | Prefill | Step | Preview | Scored | Stop)
+    return isinstance(record, Start | Prefill | Step | Chunk | Served | Preview | Scored | Stop)
 
 
 def outside_trials(records: Iterable[Record]) -> Iterator[Record]:

@@ -13,9 +13,10 @@ def result(turn: TurnMetrics) -> dict[str, Any]:
         "finish_reason": turn.reason,
         "prompt_tokens": turn.prompt_tokens,
         "cached_tokens": turn.cached_tokens,
-        "completion_tokens": turn.tokens,
+        "completion_tokens": turn.completion_tokens,
         "cache_state": "cold" if turn.cold else "warm",
         "ttft_ms": _ms(turn.ttft_ns),
+        "network_adjusted_ttft_ms": _ms(turn.adjusted_ttft_ns),
         "tpot_ms": _ms(turn.tpot_ns),
         "e2e_ms": _ms(turn.e2e_ns),
         "decode_tps": turn.decode_rate,
@@ -32,7 +33,7 @@ def _spec_decode(turn: TurnMetrics) -> dict[str, Any] | None:
     if not turn.drafted:
         return None
     return {
-        "num_spec_steps": turn.passes,
+        "num_spec_steps": turn.passes or None,
         "num_draft_tokens": turn.drafted,
         "num_accepted_draft_tokens": turn.accepted,
         "draft_acceptance_rate": turn.acceptance,

@@ -46,7 +46,7 @@ class SessionMetrics:
     passes: int
     drafted: int
     accepted: int
-    rejections: int
+    rejections: int | None  # absent where that of a turn is
     decode_rate: float | None
     e2e_rate: float | None
     prefill_rate: float | None
@@ -64,6 +64,8 @@ class SessionMetrics:
 
     @property
     def token_acceptance(self) -> float | None:
+        if self.rejections is None:
+            return None
         return ratio(self.accepted, self.accepted + self.rejections)
 
 
@@ -81,7 +83,7 @@ def session_metrics(turns: Iterable[TurnMetrics]) -> SessionMetrics:
         passes=sum(each.passes for each in measured),
         drafted=sum(each.drafted for each in measured),
         accepted=sum(each.accepted for each in measured),
-        rejections=sum(each.rejections for each in measured),
+        rejections=_sum([each.rejections for each in measured]),
         decode_rate=_rate((each.decode_tokens, each.decode_ns) for each in measured),
         e2e_rate=_rate((each.tokens, each.e2e_ns) for each in measured),
         prefill_rate=_rate((each.evaluated_tokens, each.prompt_ns) for each in measured),
@@ -120,6 +122,11 @@ def _rate(parts: Iterable[tuple[int | None, int | None]]) -> float | None:
     """Sum of tokens over sum of times, of the turns that have both."""
     whole = [(tokens, ns) for tokens, ns in parts if tokens and ns]
     return rate(sum(tokens for tokens, _ in whole), sum(ns for _, ns in whole))
+
+
+def _sum(parts: Sequence[int | None]) -> int | None:
+    known = [each for each in parts if each is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def _present(

@@ -31,6 +31,10 @@ class Point:
 def tune(chat: Chat, gammas: Sequence[int] = GAMMAS) -> Generator[Progress, None, list[Point]]:
     """Runs plain decoding and every γ in turn, ROUNDS times and in the other order each second
     time, after one warm-up. Raises EngineError and CancelledError."""
+    if chat.spec.url:
+        raise EngineError(
+            "γ of a running server cannot be set from here.", "/engine tells its own."
+        )
     if chat.spec.drafter == "plain":
         raise EngineError("Plain decoding drafts nothing.", "Choose a drafter first, as /ngram.")
     sampling = last_sampling(chat)

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tokenhud.engines.events import (
+    Chunk,
     Event,
     Loaded,
     Model,
@@ -15,6 +16,7 @@ from tokenhud.engines.events import (
     Reason,
     Sample,
     Scored,
+    Served,
     Start,
     Step,
     Stop,
@@ -102,6 +104,31 @@ def scores(draw: st.DrawFn) -> Scored:
     return Scored(draw(times), tokens, surprisals, tokens[::-1])
 
 
+@st.composite
+def served(draw: st.DrawFn, t_ns: st.SearchStrategy[int] = times) -> Served:
+    """Any of its figures may be absent."""
+
+    def maybe(value: int) -> int | None:
+        return draw(st.sampled_from([value, None]))
+
+    prompt, drafted = draw(counts), draw(counts)
+    return Served(
+        draw(t_ns),
+        prompt_tokens=maybe(prompt),
+        cached_tokens=maybe(draw(st.integers(0, prompt))),
+        completion_tokens=maybe(draw(counts)),
+        server_ttft_ns=maybe(draw(counts)),
+        server_decode_ns=maybe(draw(counts)),
+        drafted=maybe(drafted),
+        accepted=maybe(draw(st.integers(0, drafted))),
+        spec_steps=maybe(draw(counts)),
+        acceptance_histogram=draw(st.none() | ids),
+        rtt_ns=maybe(draw(counts)),
+        source=draw(texts),
+        notes=tuple(draw(st.lists(texts, max_size=2))),
+    )
+
+
 headers = st.builds(
     Header,
     schema_version=st.just(1),
@@ -146,6 +173,8 @@ records: st.SearchStrategy[Record] = st.one_of(
     prefills(),
     steps(),
     scores(),
+    st.builds(Chunk, t_ns=times, text=texts, tokens=st.none() | counts),
+    served(),
     samples,
     stops,
 )

@@ -73,10 +73,9 @@ def bar(seen: View, width: int) -> list[str]:
         f" {figures.of(figures.count(used), figures.count(total))}",
         f"prefill {figures.rate(turn.prefill_rate)}",
     ]
-    spec = seen.spec
     state = [
         *(["NOT SAVED"] if seen.unsaved else []),
-        "·".join([spec.target, _method(seen), figures.weights(spec), _threads(spec, "thr")]),
+        "·".join(_running(seen)),
         ", ".join(_picking(seen.sampling, "len")),
         *([f"next: {', '.join(seen.pending)}"] if seen.pending else []),
         f"CPU {_whole(sample.cpu_percent)}",
@@ -107,7 +106,7 @@ def _speed(seen: View, width: int) -> list[Row]:
         Row("session", f"{figures.rate(seen.readings.session_rate)} tok/s"),
         Row("first token", figures.elapsed(turn.ttft_ns)),
         Row("prefill", f"{figures.rate(turn.prefill_rate)} tok/s"),
-        Row("answer", f"{figures.count(turn.tokens if turn.start else None)} tok"),
+        Row("answer", f"{figures.count(turn.completion_tokens if turn.start else None)} tok"),
     ]
 
 
@@ -138,12 +137,23 @@ def _machine(seen: View) -> list[Row]:
 
 def _engine(seen: View, width: int) -> list[Row]:
     spec = seen.spec
+    local = [
+        f"{spec.target} · {_method(seen)}",
+        figures.fit([figures.weights(spec), spec.device, _threads(spec)], width),
+    ]
     return [
         Row("ENGINE", "NOT SAVED" if seen.unsaved else "", "title"),
         Row("", one_line(seen.model, width)),
-        Row("", f"{spec.target} · {_method(seen)}"),
-        Row("", figures.fit([figures.weights(spec), spec.device, _threads(spec)], width)),
+        *(Row("", one_line(each, width)) for each in (_running(seen) if spec.url else local)),
     ]
+
+
+def _running(seen: View) -> list[str]:
+    """What answers and how: of a server no more than its address is known here."""
+    spec = seen.spec
+    if spec.url:
+        return [one_line(spec.url), _method(seen)]
+    return [spec.target, _method(seen), figures.weights(spec), _threads(spec, "thr")]
 
 
 def _sampling(seen: View, width: int) -> list[Row]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 
-from ..engines.events import Loaded, Prefill, Progress, Sample, Start, Step, Stop
+from ..engines.events import (
+    Chunk,
+    Loaded,
+    Prefill,
+    Progress,
+    Sample,
+    Served,
+    Start,
+    Step,
+    Stop,
+)
 from ..engines.options import Sampling, Spec, to_record
 from ..sessions.costs import Costs, Measured, SessionCosts, measured_speedup
 from ..sessions.metrics import Meter
@@ -45,7 +55,7 @@ class Readings:
                 self.sample = record
             case Turn():
                 self.meter = Meter()
-            case Start() | Prefill() | Step() | Stop():
+            case Start() | Prefill() | Step() | Chunk() | Served() | Stop():
                 self._follow(record)
             case _:
                 pass
@@ -57,7 +67,9 @@ class Readings:
         return next((each.spec.context for each in known if each and each.spec.context), None)
 
     def used(self, turn: TurnMetrics) -> int | None:
-        return None if turn.prompt_tokens is None else turn.prompt_tokens + turn.tokens
+        if turn.prompt_tokens is None or turn.completion_tokens is None:
+            return None
+        return turn.prompt_tokens + turn.completion_tokens
 
     def trend(self, now_ns: int) -> list[float]:
         """Tokens/s by half second, of the turn that runs or ran last."""
@@ -72,8 +84,11 @@ class Readings:
         return self.start.sampling if self.start else asked
 
     def pending(self, spec: Spec, sampling: Sampling) -> list[str]:
-        """Settings that differ from those in use; they apply from the next turn."""
+        """Settings that differ from those in use; they apply from the next turn. Most of a server's
+        are its own."""
         used = (self.spec(spec), self.sampling(sampling))
+        if spec.url:
+            spec = replace(used[0], url=spec.url)
         if sampling.num_beams > 1:  # drafts nothing, whatever the drafter
             spec = replace(spec, drafter=used[0].drafter)
         return [*_differing(used[0], spec), *_differing(used[1], sampling)]
@@ -82,7 +97,7 @@ class Readings:
         """Of the drafter that answers or answered last."""
         return self._costs.costs()
 
-    def _follow(self, event: Start | Prefill | Step | Stop) -> None:
+    def _follow(self, event: Start | Prefill | Step | Chunk | Served | Stop) -> None:
         self.meter.add(event)
         self._costs.add(event)
         match event:
@@ -90,7 +105,7 @@ class Readings:
                 self.start = event
             case Prefill():
                 self.prefill = event if event.done < event.total else None
-            case Step():
+            case Step() | Chunk():
                 self.prefill = None
             case Stop():
                 self.prefill = self.progress = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..engines.events import Loaded, Prefill, Preview, Start, Step, Stop
+from ..engines.events import Chunk, Loaded, Prefill, Preview, Served, Start, Step, Stop
 from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
@@ -34,6 +34,7 @@ class Scribe:
         self._steps_note: Note | None = None
         self._preview: Note | None = None  # the best beam beyond what is settled
         self._last_ns = 0  # of the step before
+        self._explained: set[str] = set()
 
     def catch_up(self, records: Sequence[Record]) -> None:
         """Writes the records that are new."""
@@ -87,19 +88,38 @@ class Scribe:
                     self.say(note)
             case Prefill():
                 self._last_ns = record.t_ns
-            case Step():
-                self._step(record)
-            case Preview():
-                self._show_preview(record.text)
+            case Step() | Chunk() | Served() | Preview():
+                self._go_on(record)
             case Stop():
                 self._stop(record)
             case _:
                 pass
 
-    def _step(self, step: Step) -> None:
+    def _go_on(self, event: Step | Chunk | Served | Preview) -> None:
+        match event:
+            case Step():
+                self._step(event)
+            case Chunk():
+                self._add(event.text)
+            case Served():
+                self._explain(event.notes)
+            case Preview():
+                self._show_preview(event.text)
+
+    def _add(self, text: str) -> None:
         if self._answer:
-            self._answer.append("".join(step.pieces))
+            self._answer.append(text)
             self._transcript.changed()
+
+    def _explain(self, notes: Sequence[str]) -> None:
+        """Why figures of a server are absent, each once."""
+        for note in notes:
+            if note not in self._explained:
+                self._explained.add(note)
+                self.say(note)
+
+    def _step(self, step: Step) -> None:
+        self._add("".join(step.pieces))
         if self.debug:
             self._show_step(step)
         self._last_ns = step.t_ns
