@@ -26,8 +26,11 @@ def _bare(spec: Spec) -> Run:
     return bare_run(replace(spec, target="llamacpp", quantize="none"))
 
 
-def _transformers(spec: Spec) -> Run:
-    return transformers_run(checkpoint(spec.model), spec.dtype, spec.device)
+def _transformers(**settings: Any) -> Callable[[Spec], Run]:
+    def run(spec: Spec) -> Run:
+        return transformers_run(checkpoint(spec.model), spec.dtype, spec.device, **settings)
+
+    return run
 
 
 REACHABLE: dict[str, Callable[[Spec], Run]] = {
@@ -37,5 +40,6 @@ REACHABLE: dict[str, Callable[[Spec], Run]] = {
     "native int4": _target(target="native", quantize="int4"),
     "llama.cpp": _target(target="llamacpp", quantize="none"),
     "llama.cpp, bare loop": _bare,
-    "transformers": _transformers,
+    "transformers": _transformers(),
+    "transformers, prompt lookup": _transformers(prompt_lookup_num_tokens=10),
 }

@@ -19,7 +19,7 @@ from .records import Header, Record, Turn
 Made = TypeVar("Made")
 __all__ = ["TAIL", "Log", "Problem", "read"]
 
-TAIL = 32 * 1024 * 1024  # bytes of a long log that are loaded besides its head
+TAIL = 8 * 1024 * 1024  # bytes of a long log that are loaded besides its head
 
 
 class Log:

@@ -15,9 +15,10 @@ from ..engines.events import EngineError
 from .clean import one_line
 
 SUFFIX = ".jsonl"
+DELETED = "deleted"  # the folder, among the sessions, of those that can be taken back
 LONGEST = 100  # characters of a name
 _LONGEST_BYTES = 200  # leaves a file system's 255 room for suffixes and numbers
-_NOWHERE = Path("/dev/null/sessions")  # can't be made, so nothing is kept
+_NOWHERE = Path("/dev/null")  # can't be made, so nothing is kept
 _NAME_RULE = (
     f"A name is 1 to {LONGEST} letters, digits, spaces and . _ - and does not begin with . or -"
 )
@@ -34,10 +35,19 @@ class Session(NamedTuple):
 
 def session_folder() -> Path:
     """TOKENHUD_HOME, or the platform's folder for user data; nothing is made here."""
+    return _data_folder() / "sessions"
+
+
+def results_folder() -> Path:
+    """Where benchmarks keep what they measured, beside the sessions."""
+    return _data_folder() / "results"
+
+
+def _data_folder() -> Path:
     if chosen := os.environ.get("TOKENHUD_HOME"):
-        return Path(chosen).absolute() / "sessions"
+        return Path(chosen).absolute()
     try:
-        return user_data_path("tokenhud", appauthor=False) / "sessions"
+        return user_data_path("tokenhud", appauthor=False)
     except RuntimeError:  # no home at all
         return _NOWHERE
 
@@ -55,6 +65,14 @@ def session_path(name: str, folder: Path) -> Path:
     path = folder / (stem + SUFFIX)
     if path.is_symlink() or path.resolve().parent != folder.resolve():
         raise EngineError(f'"{stem}" is a link that leads elsewhere.', "Choose another name.")
+    return path
+
+
+def deleted_folder(folder: Path) -> Path:
+    """Where deleted sessions of `folder` lie. Raises EngineError where a link leads elsewhere."""
+    path = folder / DELETED
+    if path.is_symlink():
+        raise EngineError(f"{one_line(str(path))} is a link.", "Put a folder in its place.")
     return path
 
 

@@ -80,6 +80,19 @@ def entries(path: Path, tail: int | None = None) -> Iterator[Entry]:
         raise EngineError(f"{one_line(str(path))} holds no session.")
 
 
+def recent(path: Path, size: int) -> Iterator[Record]:
+    """The records in the last `size` bytes of a log; whatever else is there is passed over. Raises
+    EngineError where the file can't be read."""
+    with opened(path) as file:
+        begin = os.fstat(file.fileno()).st_size - size
+        if begin > file.tell():
+            file.seek(begin)
+            file.readline(size)
+        for line in _lines(file, 0):
+            if record := _entry(line, None).record:
+                yield record
+
+
 def opened(path: Path) -> BinaryIO:
     """The log's file, past any byte order mark."""
     shown = one_line(str(path))
@@ -124,18 +137,25 @@ def _lines(file: BinaryIO, border: int) -> Iterator[_Line]:
 
 def _skim(file: BinaryIO, border: int, number: int) -> Generator[_Line, None, tuple[int, int]]:
     """Passes over line `number` and what follows until a turn begins after `border`, yielding only
-    what still stands then. Returns the number of the last line passed, and how many were since
-    the last yield."""
-    seen = number - 1
+    what still stands then; where none begins, the last line too, which has the last number.
+    Returns the number of the last line passed, and how many were since the last yield."""
+    seen, last = number - 1, b""
     while chunk := _chunk(file, border):
         if _TURN.match(chunk) and file.tell() - len(chunk) >= border:
             file.seek(-len(chunk), os.SEEK_CUR)
             break
+        line, where = number + 1, 0
         for found in _STANDING.finditer(chunk):
-            line = number + 1 + chunk.count(b"\n", 0, found.start())
+            line, where = line + chunk.count(b"\n", where, found.start()), found.start()
+            if where and chunk[where - 1] != ord("\n"):
+                continue  # a damaged line may hold anything
             yield _Line(line, found[0], line - seen - 1)
             seen = line
-        number += chunk.count(b"\n")
+        number, last = number + chunk.count(b"\n"), chunk
+    else:
+        if number > seen:
+            yield _Line(number, last[last.rfind(b"\n", 0, -1) + 1 :], number - seen - 1)
+            seen = number
     return number, number - seen
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import __version__
-from ..engines.events import EngineError
 from ..engines.measured import Measured
 from .bench.judging import Key, judge_all
 from .bench.limits import PASS, SKIPPED, Limit, packaged_limits, select
 from .gpu import Gpu
-from .places import numbered
 
 if TYPE_CHECKING:
     from ..engines.kpi import Memory, Throughput
@@ -30,26 +26,6 @@ KERNELS_FILE, PROFILE_FILE = "kernels.json", "profile.json"
 
 Limits = Sequence[Limit] | None  # None is the packaged ones
 Origin = Mapping[str, Any]
-
-
-def write_new(folder: Path, name: str, record: Mapping[str, Any]) -> Path:
-    """Writes `name`, or name-2, name-3, ... where it is there already. Raises EngineError where
-    the folder can't be made or written."""
-    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in numbered(folder / name):
-            try:
-                with path.open("x", encoding="utf-8") as file:
-                    file.write(text)
-            except FileExistsError:
-                continue
-            return path
-    except OSError as error:
-        raise EngineError(
-            f"{folder} cannot be written: {error.strerror}.", "Name another."
-        ) from None
-    raise AssertionError("numbers never end")
 
 
 def origin(gpu: Gpu | None = None) -> dict[str, Any]:

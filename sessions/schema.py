@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -13,6 +14,7 @@ from .clean import one_line
 Reader = Callable[[Any, str], Any]  # a JSON value and what to call it; raises RecordError
 Names = Mapping[type, Mapping[str, str]]  # of fields in JSON, where they differ
 _LARGEST = 2**63 - 1
+_DEEPEST = 50  # lists and objects inside one another, where a field may hold anything
 
 
 class RecordError(ValueError):
@@ -27,7 +29,8 @@ def reader(hint: Any, names: Names) -> Reader:
     if origin is Literal:
         return _one_of(inside)
     if origin in (Union, UnionType):
-        return _either([reader(each, names) for each in inside])
+        kinds = [reader(each, names) for each in inside if each is not NoneType]
+        return _either(kinds, nullable=NoneType in inside)
     if origin is tuple:
         return _tuple(reader(inside[0], names))
     if origin is dict:
@@ -59,13 +62,21 @@ def _exactly(kind: type, words: str) -> Reader:
     return read
 
 
+def _anything(value: Any, name: str, levels: int = _DEEPEST) -> Any:
+    """What is nested deeper could be read but not written again."""
+    if levels == 0:
+        raise RecordError(f"nests {name} too deeply")
+    for each in value.values() if type(value) is dict else value if type(value) is list else ():
+        _anything(each, name, levels - 1)
+    return value
+
+
 _SCALARS: dict[Any, Reader] = {
     int: _integer,
     float: _real,
     str: _exactly(str, "a text"),
     bool: _exactly(bool, "true or false"),
-    NoneType: _exactly(NoneType, "null"),
-    Any: lambda value, _: value,
+    Any: _anything,
 }
 
 
@@ -78,17 +89,17 @@ def _one_of(words: tuple[Any, ...]) -> Reader:
     return read
 
 
-def _either(readers: list[Reader]) -> Reader:
-    def read(value: Any, name: str) -> Any:
-        for each in readers:
-            try:
-                return each(value, name)
-            except RecordError as error:
-                reason = error
-        raise reason
+def _either(readers: list[Reader], nullable: bool) -> Reader:
+    *others, last = readers
 
-    # null, the common other choice, comes last in a hint but is quickest to see
-    readers.sort(key=lambda each: each is not _SCALARS[NoneType])
+    def read(value: Any, name: str) -> Any:
+        if value is None and nullable:
+            return None
+        for each in others:
+            with suppress(RecordError):
+                return each(value, name)
+        return last(value, name)
+
     return read
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tokenhud.engines.events import EngineError, Start
 from tokenhud.engines.options import Sampling, Spec
-from tokenhud.sessions.bench.experiment import Doing, Experiment, LeftOut, finished_passes
+from tokenhud.sessions.bench.experiment import Doing, Experiment, LeftOut, Told, finished_passes
 from tokenhud.sessions.bench.methods import methods
 from tokenhud.sessions.bench.plan import Case, Plan, messages, options
 from tokenhud.sessions.bench.recorder import Recorder
@@ -26,13 +26,13 @@ PLAN = Plan("bench", methods(["plain", "suffix"]), Spec(), Sampling(), runs=3, w
 
 def run(
     engine: ScriptedEngine, plan: Plan = PLAN, cases: tuple[Case, ...] = CASES, **more: object
-) -> tuple[list[Record], list[object]]:
+) -> tuple[list[Record], list[Told]]:
     records: list[Record] = [plan, *cases]
     told = list(Experiment(engine, plan, cases, records.append, **more).run())  # type: ignore[arg-type]
     return records, told
 
 
-def order(told: list[object]) -> list[tuple[str, str, int, bool]]:
+def order(told: list[Told]) -> list[tuple[str, str, int, bool]]:
     return [
         (each.method, each.case, each.number, each.warmup) for each in told if isinstance(each, Run)
     ]

@@ -21,7 +21,7 @@ from tokenhud.sessions.bench.limits import (
     select,
 )
 from tokenhud.sessions.bench.measurements import read_values
-from tokenhud.sessions.results import write_new
+from tokenhud.sessions.writing import write_new
 from tokenhud.tui.kpi_report import report_kpis
 
 SPEED = Limit("speed", "decode_tps", "at_least", 20.0, unit="tok/s", form=".1f", command="bench")

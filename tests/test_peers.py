@@ -94,7 +94,7 @@ def test_the_table_holds_every_engine_and_leaves_out_what_cannot_run(
     monkeypatch.setattr("tokenhud.engines.peers.REACHABLE", makers)
     monkeypatch.setattr("tokenhud.engines.catalog.checkpoint", lambda _: folder)
     monkeypatch.setattr("tokenhud.engines.text.Text", FakeText)
-    assert bench_peers(Spec(), 2, 12, as_json=False) == 0
+    assert bench_peers(Spec(), "long", 2, 12, as_json=False) == 0
     told = capsys.readouterr()
     assert "third is left out: It is absent. Install it." in told.err
     native, transformers = told.out.splitlines()[1:3]

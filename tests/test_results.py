@@ -21,8 +21,8 @@ from tokenhud.sessions.results import (
     memory_record,
     scaling_record,
     throughput_record,
-    write_new,
 )
+from tokenhud.sessions.writing import write_new
 from tokenhud.tui.kernels_report import kernels_record
 
 ORIGIN = {

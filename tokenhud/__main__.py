@@ -12,6 +12,7 @@ from .arguments import EXIT_ERROR, Parser, chosen, options
 from .engines.events import EngineError
 from .engines.options import OptionError, Sampling, Spec
 from .measuring import add_measuring, completed
+from .saved import add_sessions
 from .sessions.clean import clean
 
 
@@ -52,6 +53,7 @@ def parser() -> Parser:
         trial.add_argument("text", nargs="*", help="the message; standard input is added to it")
         trial.add_argument("--json", action="store_true", help="print the results as JSON")
         trial.set_defaults(run=run)
+    add_sessions(commands)
     add_measuring(commands)
     return whole
 

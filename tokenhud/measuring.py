@@ -11,6 +11,7 @@ from .engines.events import EngineError
 from .engines.options import Sampling, Spec
 from .kernels.bench.conditions import EFFORTS
 from .sessions.bench.plan import RUNS, WARMUP, Value
+from .sessions.prompts import PROMPTS
 
 if TYPE_CHECKING:
     from .tui.experiments import Asked
@@ -51,6 +52,7 @@ def _add_bench(commands: Any) -> None:
     samples.add_argument("--runs", type=int, default=RUNS, metavar="N")
     samples.add_argument("--json", action="store_true", help="print the raw samples, as JSON")
     peers = kinds.add_parser("peers", parents=[options(), samples], help="beside transformers")
+    peers.add_argument("prompt", nargs="?", choices=tuple(PROMPTS), default="long")
     peers.set_defaults(run=_bench_peers, length=str(BENCH_LENGTH))
     screen = kinds.add_parser("screen", parents=[samples], help="what the screen costs")
     screen.add_argument("--length", type=int, default=200, metavar="N", help="tokens an answer")
@@ -287,7 +289,7 @@ def _bench_peers(given: argparse.Namespace) -> int:
     from .tui.bench_peers import bench_peers
 
     length = chosen(Sampling, given).length
-    return bench_peers(chosen(Spec, given), given.runs, length, given.json)
+    return bench_peers(chosen(Spec, given), given.prompt, given.runs, length, given.json)
 
 
 def _bench_gpu(given: argparse.Namespace) -> int:

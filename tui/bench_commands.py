@@ -17,7 +17,6 @@ from ..sessions.bench.folder import new_name
 from ..sessions.bench.plan import Case, Plan, options, weights
 from ..sessions.bench.result import Result, read_result
 from ..sessions.bench.running import run_plan
-from ..sessions.bench.written import as_notice, write
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.places import locate, session_folder
@@ -70,12 +69,14 @@ def compare_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
         return compare_quant(chat, ())
     sides = [each.strip() for each in (text.split(",") if "," in text else text.split())]
     if len(sides) != 2:
-        return Reply("It is /compare quant, or /compare A, B: two methods or two results.", ok=False)
+        return Reply("It is /compare quant, or /compare A, B: two methods or results.", ok=False)
     try:
         paths = [_result_path(each) for each in sides]
         if all(paths):
             there, here = (read_result(each) for each in paths if each)
             comparison = compare(here, there, "decode_tps", THRESHOLD)
+            from ..sessions.bench.written import as_notice
+
             return Reply(as_notice(here, comparison))
     except EngineError as error:
         return Reply(str(error), ok=False)
@@ -93,6 +94,8 @@ def _run(chat: Chat, planned: Planned, judged: bool = False) -> Reply:
 
 
 def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], judged: bool) -> Told:
+    from ..sessions.bench.written import as_notice, write  # here: the chat starts without it
+
     yield _begin(plan, cases)
     try:
         found = yield from _measured(chat, plan, cases)
@@ -181,7 +184,7 @@ BENCHES: tuple[Command, ...] = (
             grammar.any_word("N,N,…", "its values between commas"),
             grammar.text(METHODS, "names of prompts, then methods after with", optional=True),
         ),
-        "/sweep gamma 2,4,6,8 code",
+        "/sweep gamma 2,4,6,8 code with suffix",
         idle=True,
     ),
     Command(

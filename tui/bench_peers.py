@@ -14,33 +14,34 @@ from ..engines.events import EngineError, Message
 from ..engines.options import Spec
 from ..sessions import figures
 from ..sessions.clean import one_line
+from ..sessions.prompts import PROMPTS
 
 if TYPE_CHECKING:
     from ..engines.rounds import Round, Run
 
-QUESTION = "Explain how a sailing boat can sail against the wind."
 REFERENCE = "transformers"
 PACKAGES = ("torch", "transformers", "llama-cpp-python", "bitsandbytes", "triton")
 
 Rounds = dict[str, tuple["Round", ...]]
 
 
-def bench_peers(spec: Spec, runs: int, length: int, as_json: bool) -> int:
-    """Interleaved greedy answers of exactly `length` tokens; prints rates and their ratios. What
-    cannot run here is left out, with the reason."""
+def bench_peers(spec: Spec, prompt: str, runs: int, length: int, as_json: bool) -> int:
+    """Interleaved greedy answers of exactly `length` tokens to the built-in `prompt`; prints rates
+    and their ratios. What cannot run here is left out, with the reason."""
     require_time(runs, length)
     from ..engines.catalog import checkpoint  # here: what follows takes torch's seconds
     from ..engines.text import Text
     from ..engines.threads import wait_briefly
 
     wait_briefly()
-    prompt, _ = Text(checkpoint(spec.model)).prompt([Message("user", QUESTION)])
-    engines = _engines(spec, len(prompt) + length)
+    said = [Message("user", PROMPTS[prompt])]
+    ids, _ = Text(checkpoint(spec.model)).prompt(said)
+    engines = _engines(spec, len(ids) + length)
     print(f"{runs} runs of {length} tokens each, after one warm-up ...", file=sys.stderr)
     from ..engines.rounds import measure
 
-    rounds = measure(engines, prompt, length, runs)
-    print(_as_json(rounds) if as_json else _table(rounds, len(prompt)))
+    rounds = measure(engines, ids, length, runs)
+    print(_as_json(rounds) if as_json else _table(rounds, len(ids)))
     return 0
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from ..engines.options import Sampling, Spec
 from ..sessions.chat import Chat
 from . import grammar, session_commands
+from .bench_commands import BENCHES
 from .decoding_commands import DECODING
 from .engine_report import engine_report
 from .grammar import Argument, Call, Command, Problem, Reply, Suggestion, Text, Value, number, whole
-from .quant_commands import QUANT
+from .library_commands import SESSIONS
+from .results_commands import RESULTS
 from .settings import change, setting
 from .trial_commands import TRIALS
 from .weights_commands import WEIGHTS_COMMANDS
@@ -139,7 +141,7 @@ Esc cancels and keeps the text · F2 changes the HUD · Ctrl+C twice quits
 COMMANDS: tuple[Command, ...] = (
     *DECODING,
     *TRIALS,
-    *QUANT,
+    *BENCHES,
     *WEIGHTS_COMMANDS,
     setting(Sampling, "length", "/length 100"),
     Command(
@@ -166,6 +168,7 @@ COMMANDS: tuple[Command, ...] = (
         (grammar.text("TEXT", "a text, or default", optional=True),),
         "/system Answer in one sentence.",
     ),
+    setting(Sampling, "ignore_eos", "/ignore_eos on"),
     setting(Spec, "context", "/context 4096"),
     setting(Spec, "threads", "/threads 2"),
     Command("undo", "take the last turn back", session_commands.undo, idle=True, example="/undo"),
@@ -187,6 +190,8 @@ COMMANDS: tuple[Command, ...] = (
         "/load first-chat",
         idle=True,
     ),
+    *SESSIONS,
+    *RESULTS,
     Command("engine", "what runs, and what else can run here", engine, example="/engine"),
     Command(
         "debug",

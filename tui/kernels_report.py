@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..engines.events import EngineError
 from ..sessions import figures, results
 from ..sessions.clean import one_line
+from ..sessions.writing import write_new
 
 if TYPE_CHECKING:
     from ..kernels.bench.bk_core import BkBenchmark
@@ -82,7 +83,7 @@ def _write_bk(bench: Bench, found: Sequence[BkBenchmark], folder: Path) -> None:
 
 
 def _written(folder: Path, name: str, record: dict[str, Any]) -> None:
-    print(f"written: {results.write_new(folder, name, record)}", file=sys.stderr)
+    print(f"written: {write_new(folder, name, record)}", file=sys.stderr)
 
 
 def kernels_record(bench: Bench, rows: Sequence[Row], origin: dict[str, Any]) -> dict[str, Any]:

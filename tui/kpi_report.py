@@ -15,6 +15,7 @@ from ..sessions.bench.judging import Key, Verdict, exit_status, judge_all
 from ..sessions.bench.limits import Limit, packaged_limits, read_limits, select
 from ..sessions.bench.measurements import read_values
 from ..sessions.clean import one_line
+from ..sessions.writing import write_new
 
 if TYPE_CHECKING:
     from ..engines.kpi_runs import Outcome
@@ -100,7 +101,7 @@ def _keep(out: Path, name: str, result: Any, limits: Sequence[Limit]) -> None:
         file, record = results.SCALING[name]
         records[file] = record(series(), origin)
     for file, each in records.items():
-        print(f"written: {results.write_new(out, file, each)}", file=sys.stderr)
+        print(f"written: {write_new(out, file, each)}", file=sys.stderr)
 
 
 def as_records(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from ..engines.options import Spec
 from ..engines.shapes import SHAPES
 from ..sessions import figures, results
 from ..sessions.clean import one_line
+from ..sessions.writing import write_new
 
 if TYPE_CHECKING:
     from ..engines.profile import Profile
@@ -44,7 +45,7 @@ def report_profile(
     record = profile_record(found, results.origin())
     print(json.dumps(record, allow_nan=False) if as_json else table(found))
     if out:
-        path = results.write_new(out, results.PROFILE_FILE, record)
+        path = write_new(out, results.PROFILE_FILE, record)
         print(f"written: {path}", file=sys.stderr)
     return 0
 

@@ -22,8 +22,7 @@ from ..sessions.quant import (
 )
 from ..sessions.records import outside_trials
 from ..sessions.verify import Verified
-from . import grammar
-from .grammar import Command, Reply, Value
+from .grammar import Reply, Value
 from .trial_commands import Told, told
 
 BEGIN = (
@@ -123,15 +122,3 @@ def _beside(chat: Chat) -> Iterator[str]:
     if others:
         held = ", ".join(f"{name} {figures.size(size)}" for name, size in others.items())
         yield f"Held beside them by the last answer: {held}."
-
-
-QUANT: tuple[Command, ...] = (
-    Command(
-        "compare",
-        "quant: size, load time, speed and quality of the weights in every form they can have",
-        compare_command,
-        (grammar.word("WHAT", ("quant",)),),
-        "/compare quant",
-        idle=True,
-    ),
-)

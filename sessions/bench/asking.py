@@ -133,7 +133,7 @@ def _beside(
     if spec.drafter == PLAIN and not drafters:
         raise EngineError(
             "Plain decoding drafts nothing, so this changes nothing.",
-            "Choose a drafter: --drafter suffix",
+            "Choose a drafter, such as suffix.",
         )
     if not drafters:
         return (method(PLAIN), *ways)

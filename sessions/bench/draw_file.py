@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...engines.events import EngineError
 from ..clean import one_line
-from ..places import numbered
+from ..writing import write_new_bytes
 from .chart import BAR, Chart, Point, label
 
 if TYPE_CHECKING:
@@ -38,21 +38,7 @@ def draw_file(chart: Chart, path: Path) -> Path:
         raise EngineError(
             f"{one_line(path.name)} is neither a PNG nor an SVG file.", "End it in .png or .svg."
         )
-    picture = _picture(chart.cleaned(), kind[1:])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for free in numbered(path):
-            try:
-                with free.open("xb") as file:
-                    file.write(picture)
-            except FileExistsError:
-                continue
-            return free
-    except OSError as error:
-        raise EngineError(
-            f"{one_line(str(path))} cannot be written: {error.strerror}.", "Name another."
-        ) from None
-    raise AssertionError("numbers never end")
+    return write_new_bytes(path, _picture(chart.cleaned(), kind[1:]))
 
 
 def _picture(chart: Chart, kind: str) -> bytes:

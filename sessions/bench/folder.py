@@ -55,7 +55,8 @@ def begin(folder: Path, header: Callable[[], Header], plan: Plan, cases: Sequenc
                 f"{shown} cannot be written: {error.strerror}.", "Name another folder: --out DIR."
             ) from None
         recorder = Recorder(raw, new=True)
-        for record in (header(), plan, *cases):
+        records: tuple[Record, ...] = (header(), plan, *cases)
+        for record in records:
             recorder.append(record)
         return Begun(path, recorder)
     raise AssertionError("numbers never end")
