@@ -126,6 +126,7 @@ def _asked() -> Parser:
         help="results go here; an interrupted run of the same plan there is gone on with",
     )
     asked.add_argument("--json", action="store_true", help="print result.json")
+    asked.add_argument("--full", action="store_true", help="print every table of report.md")
     asked.add_argument("--chart", action="store_true", help="draw the charts in the terminal too")
     return asked
 
@@ -257,6 +258,7 @@ def _how(given: argparse.Namespace) -> Asked:
         warmup=given.warmup,
         out=given.out,
         as_json=given.json,
+        full=given.full,
         chart=given.chart,
     )
 

@@ -75,9 +75,9 @@ def compare_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
         if all(paths):
             there, here = (read_result(each) for each in paths if each)
             comparison = compare(here, there, "decode_tps", THRESHOLD)
-            from ..sessions.bench.written import as_notice
+            from ..sessions.bench.written import as_text
 
-            return Reply(as_notice(here, comparison))
+            return Reply(as_text(here, comparison))
     except EngineError as error:
         return Reply(str(error), ok=False)
     return _run(chat, lambda: replay_chat(chat.log.records, sides, chat.spec.model), judged=True)
@@ -94,7 +94,7 @@ def _run(chat: Chat, planned: Planned, judged: bool = False) -> Reply:
 
 
 def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], judged: bool) -> Told:
-    from ..sessions.bench.written import as_notice, write  # here: the chat starts without it
+    from ..sessions.bench.written import as_text, write  # here: the chat starts without it
 
     yield _begin(plan, cases)
     try:
@@ -103,7 +103,7 @@ def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], judged: bool) -> Told:
         yield from _reloaded(chat, plan, cases)
     names = [each.name for each in plan.methods]
     verdict = compare(found, found, "decode_tps", THRESHOLD, names[1], names[0]) if judged else None
-    yield as_notice(found, verdict)
+    yield as_text(found, verdict)
     yield f"Kept in {one_line(str(write(found, verdict)[0].parent))}"
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import get_terminal_size
 
 from ..engines.events import EngineError
 from ..engines.options import Sampling, Spec
@@ -42,6 +43,7 @@ class Asked:
     warmup: int
     out: Path | None
     as_json: bool
+    full: bool  # every table
     chart: bool
 
 
@@ -102,7 +104,7 @@ def compare(
     if all(sides):
         there, here = (read_result(each) for each in sides if each)
         comparison = compare_results(here, there, judged.metric, judged.threshold)
-        print(as_json(here, comparison) if asked.as_json else as_text(here, comparison))
+        _print(here, comparison, asked)
         return comparison.exit_status
     if any(sides):
         raise EngineError(
@@ -139,12 +141,21 @@ def _shown(
     finally:
         engine.close()
     comparison = verdict(found) if verdict else None
-    print(as_json(found, comparison) if asked.as_json else as_text(found, comparison))
-    if asked.chart:
-        print(draw(found))
-    for path in write(found, comparison):
-        tell(sys.stderr, f"Written: {one_line(str(path))}")
+    _print(found, comparison, asked)
+    paths = write(found, comparison)
+    names = ", ".join(path.name for path in paths)
+    tell(sys.stderr, f"Written to {one_line(str(paths[0].parent), 2000)}: {names}")
     return comparison.exit_status if comparison else PASSED
+
+
+def _print(found: Result, comparison: Comparison | None, asked: Asked) -> None:
+    if asked.as_json:
+        print(as_json(found, comparison))
+        return
+    width = get_terminal_size().columns if sys.stdout.isatty() else None
+    print(as_text(found, comparison, asked.full, width))
+    if asked.chart:
+        print(f"\n{draw(found)}")
 
 
 def _told(steps: Generator[Told, None, Result], plan: Plan) -> Result:

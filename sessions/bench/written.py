@@ -23,14 +23,15 @@ RESULT, SAMPLES, REPORT = "result.json", "samples.csv", "report.md"
 WIDTH, HEIGHT = 76, 20
 
 
-def as_text(result: Result, comparison: Comparison | None = None) -> str:
-    """Every table, for a terminal."""
-    return "\n\n".join(table_text(each) for each in tables(result, comparison))
-
-
-def as_notice(result: Result, comparison: Comparison | None = None) -> str:
-    """The tables that a person in a chat looks at first."""
-    return "\n\n".join(table_text(each) for each in tables(result, comparison) if each.first)
+def as_text(
+    result: Result,
+    comparison: Comparison | None = None,
+    full: bool = False,
+    width: int | None = None,
+) -> str:
+    """For a terminal of `width` columns: the tables that a person looks at first, or all."""
+    shown = (each for each in tables(result, comparison) if full or each.first)
+    return "\n\n".join(table_text(each, width) for each in shown)
 
 
 def as_json(result: Result, comparison: Comparison | None = None) -> str:

@@ -1,0 +1,360 @@
+"""What differs between two sides of a comparison, and whether it makes them unlike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from operator import ne
+from statistics import median
+from typing import Any, NamedTuple
+
+from ...engines.events import Loaded, Model
+from ...engines.options import WEIGHTS, OptionError, Options, Sampling, Spec, limits
+from ..clean import one_line
+from ..figures import ABSENT, percent, size
+from .answers import Answer
+from .plan import Case, Method, Plan, options
+from .replaying import read_replay
+from .result import Result
+
+MEMORY = 0.05  # share by which the machine's memory may differ
+LENGTH = 0.1  # share by which answers to a case may differ in tokens
+LOAD = 10.0  # percent of the machine that others may use more on one side
+READS = ("ttft_ms", "prefill_tps", "e2e_tps", "e2e_ms")  # measures that hold the prompt's time
+_MACHINE = {
+    "processor": ("cpu", "name"),
+    "usable cores": ("cpu", "usable"),
+    "machine": ("machine",),
+    "system": ("system",),
+    "GPU": ("gpu", "name"),
+}
+_SYSTEM = {
+    "kernel": ("release",),
+    "python": ("python_version",),
+    "GPU driver": ("gpu", "driver"),
+    "CUDA of the driver": ("gpu", "cuda"),
+}
+
+Pairs = Mapping[str, tuple[Any, Any]]  # a case, and what each side has there
+
+
+class Difference(NamedTuple):
+    """Both values in words; where it `matters` the sides are unlike and nothing can be judged."""
+
+    name: str
+    here: str
+    there: str
+    matters: bool
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.name[0].upper()}{self.name[1:]}: {self.here} here, {self.there} there."
+
+
+class Settings(NamedTuple):
+    spec: Spec
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A method of a result: its measured answers by case and pass, and what they ran under."""
+
+    result: Result
+    method: str
+    answers: Mapping[str, Mapping[int, Answer]]
+    settings: Mapping[str, Settings]  # by case
+    said: Mapping[str, object]  # by case: the messages, where they are kept
+    models: tuple[Model, ...]  # that were loaded, each once
+
+    def median(self, case: str, of: Callable[[Answer], float | None]) -> float | None:
+        known = [n for each in self.answers[case].values() if (n := of(each)) is not None]
+        return median(known) if known else None
+
+    def words(self, case: str, of: Callable[[Answer], str]) -> set[str]:
+        return {of(each) for each in self.answers[case].values()}
+
+
+def side(result: Result, method: str) -> Side:
+    """Raises EngineError where a chat's log can't be read again."""
+    answers: dict[str, dict[int, Answer]] = {}
+    for each in result.measured:
+        if each.method == method:
+            answers.setdefault(each.case, {})[each.number] = each
+    loads = [each.loaded for each in result.loads if each.method in ("", method)]
+    loads = loads or [each.loaded for each in result.loads]  # by a method on the same weights
+    settings: dict[str, Settings] = {}
+    said: dict[str, object] = {}
+    if answers:
+        plan, cases = _planned(result)
+        way = next((each for each in plan.methods if each.name == method), Method(method))
+        at = {case.name: index for index, case in enumerate(cases)}
+        named = {name: cases[at[name]] if name in at else Case(name, "") for name in answers}
+        settings = {name: _settings(plan, case, way, loads) for name, case in named.items()}
+        said = {name: _said(cases, at[name]) for name in answers if name in at}
+    models = {each.model.sha256 or each.model.name: each.model for each in loads}
+    return Side(result, method, answers, settings, said, tuple(models.values()))
+
+
+def shared(here: Side, there: Side) -> tuple[str, ...]:
+    """The cases that both have measured."""
+    return tuple(case for case in here.answers if case in there.answers)
+
+
+def differences(here: Side, there: Side, measure: str) -> tuple[Difference, ...]:
+    """All that differs, what matters first. Some of it matters to certain measures alone."""
+    cases = shared(here, there)
+    found = (
+        *_cases(here, there),
+        *_weights(here, there, cases),
+        *_prompts(here, there, cases),
+        *_options(here, there, cases),
+        *_machine(here.result, there.result),
+        *_versions(here.result, there.result),
+        *_answers(here, there, cases, measure),
+        *_circumstances(here, there),
+    )
+    return tuple(sorted(found, key=lambda each: not each.matters))
+
+
+def _planned(result: Result) -> tuple[Plan, tuple[Case, ...]]:
+    """A chat is as a plan that repeats it would have it."""
+    if result.plan:
+        return result.plan, result.cases
+    if result.path:
+        chat = read_replay(result.path)
+        return Plan("replay", (), chat.spec, chat.sampling), chat.cases
+    header = result.header
+    spec, sampling = (header.spec, header.sampling) if header else (Spec(), Sampling())
+    return Plan("replay", (), spec, sampling), ()
+
+
+def _settings(plan: Plan, case: Case, method: Method, loads: list[Loaded]) -> Settings:
+    """As asked for, and where that left it open, as it was loaded last."""
+    try:
+        spec, sampling = options(plan, case, method)
+    except OptionError:  # a log that another hand wrote
+        spec, sampling = plan.spec, plan.sampling
+    if loads:
+        opened = loads[-1].spec
+        left = (name for name in WEIGHTS if getattr(spec, name) in ("auto", None))
+        spec = replace(spec, **{name: getattr(opened, name) for name in left})
+    return Settings(spec, sampling)
+
+
+def _said(cases: tuple[Case, ...], at: int) -> object:
+    """The messages of a case; a log may tell of a conversation that runs in circles."""
+    case = cases[at]
+    said: list[object] = [case.system, case.exact, case.text]
+    while (before := cases[at].after) is not None and before < at:
+        said += [cases[before].reply, cases[before].text]
+        at = before
+    return said
+
+
+def _cases(here: Side, there: Side) -> Iterator[Difference]:
+    mine = [case for case in here.answers if case not in there.answers]
+    theirs = [case for case in there.answers if case not in here.answers]
+    none = not shared(here, there)
+    if none or mine or theirs:
+        yield Difference("cases of one side only", _list(mine), _list(theirs), none)
+
+
+def _weights(here: Side, there: Side, cases: tuple[str, ...]) -> Iterator[Difference]:
+    """By the file's bytes. Where these aren't known, as of a server's model, or there were several
+    files, by name."""
+    if len(here.models) != 1 or len(there.models) != 1:
+        asked = _pairs(here, there, cases, lambda each, case: each.settings[case].spec.model)
+        yield from _apart("model", asked, matters=True)
+        yield _unknown_hash(here, there)
+        return
+    (mine,), (theirs,) = here.models, there.models
+    if not (mine.sha256 and theirs.sha256):
+        yield from _unlike("model", mine.name, theirs.name, matters=True)
+        yield _unknown_hash(here, there)
+    elif mine.sha256 != theirs.sha256:
+        yield Difference("model file", _file(mine), _file(theirs), True)
+    for name in ("architecture", "vocabulary"):
+        yield from _known(name, getattr(mine, name), getattr(theirs, name))
+    yield from _known("template", mine.template_sha256[:12], theirs.template_sha256[:12])
+
+
+def _unknown_hash(here: Side, there: Side) -> Difference:
+    return Difference("model file's hash", _hashes(here.models), _hashes(there.models), False)
+
+
+def _hashes(models: tuple[Model, ...]) -> str:
+    return _list([each.sha256[:12] or "unknown" for each in models]) if models else "unknown"
+
+
+def _file(model: Model) -> str:
+    return f"{_word(model.name)} {model.sha256[:12]}"
+
+
+def _prompts(here: Side, there: Side, cases: tuple[str, ...]) -> Iterator[Difference]:
+    """By token ids; where a side doesn't know them, by messages, without which they may be any."""
+
+    def prompt(each: Side, case: str) -> set[str]:
+        return each.words(case, lambda answer: answer.prompt_words)
+
+    known = [case for case in cases if "" not in prompt(here, case) | prompt(there, case)]
+    ids = {case: (_list(prompt(here, case)), _list(prompt(there, case))) for case in known}
+    yield from _apart("prompt", ids, matters=True)
+    for case in cases:
+        if case not in known and here.said.get(case) != there.said.get(case, case):
+            yield Difference(f"prompt of {_word(case)}", "unknown", "not known to be it", True)
+            return
+
+
+def _options(here: Side, there: Side, cases: tuple[str, ...]) -> Iterator[Difference]:
+    """How tokens are picked matters, and the server that answers; the rest is under test."""
+    for name in (each.name for each in fields(Sampling)):
+        pairs = _pairs(here, there, cases, lambda one, case: one.settings[case].sampling)
+        values = {case: _both(Sampling, name, pair) for case, pair in pairs.items()}
+        used = any(_used(name, each) for pair in pairs.values() for each in pair)
+        yield from _apart(name, values, matters=used)
+    for name in (each.name for each in fields(Spec) if each.name != "model"):
+        pairs = _pairs(here, there, cases, lambda one, case: one.settings[case].spec)
+        values = {case: _both(Spec, name, pair) for case, pair in pairs.items()}
+        yield from _apart(name, values, matters=name == "url")
+
+
+def _used(name: str, sampling: Sampling) -> bool:
+    """Whether it has a say in which tokens are picked."""
+    if name == "seed":
+        return sampling.temperature > 0
+    return sampling.num_beams > 1 or not name.startswith("beam_")
+
+
+def _both(kind: type[Options], name: str, pair: tuple[Options, Options]) -> tuple[str, str]:
+    def told(each: Options) -> str:
+        value = getattr(each, name)
+        return str(limits(kind, name).get("off")) if value is None else _word(value)
+
+    here, there = pair
+    return told(here), told(there)
+
+
+def _machine(here: Result, there: Result) -> Iterator[Difference]:
+    for name, path in _MACHINE.items():
+        yield from _unlike(name, _info(here, *path), _info(there, *path), matters=True)
+    mine, theirs = _bytes(here), _bytes(there)
+    if _apart_by(MEMORY, mine, theirs):
+        yield Difference("memory", size(mine), size(theirs), True)
+
+
+def _versions(here: Result, there: Result) -> Iterator[Difference]:
+    yield from _unlike("tokenhud", _version(here), _version(there), matters=False)
+    for name, path in _SYSTEM.items():
+        yield from _unlike(name, _info(here, *path), _info(there, *path), matters=False)
+    mine, theirs = (_object(_environment(each).get("packages")) for each in (here, there))
+    for name in sorted(mine.keys() | theirs.keys()):
+        yield from _unlike(_word(name), mine.get(name), theirs.get(name), matters=False)
+
+
+def _answers(here: Side, there: Side, cases: tuple[str, ...], measure: str) -> Iterator[Difference]:
+    cached = _pairs(here, there, cases, lambda s, case: s.median(case, lambda a: a.cached_tokens))
+    yield from _apart("cached prompt tokens", cached, matters=measure in READS)
+    tokens = _pairs(here, there, cases, lambda s, case: s.median(case, lambda a: a.tokens))
+    yield from _apart(
+        "tokens of the answer", tokens, measure == "e2e_ms", lambda a, b: _apart_by(LENGTH, a, b)
+    )
+    words = _pairs(here, there, cases, lambda s, case: s.words(case, lambda a: a.words))
+    told = {case: (_list(a), _list(b)) for case, (a, b) in words.items() if "" not in a | b}
+    yield from _apart("words of the answer", told, matters=False)
+
+
+def _circumstances(here: Side, there: Side) -> Iterator[Difference]:
+    mine, theirs = _other_load(here), _other_load(there)
+    if mine is not None and theirs is not None and abs(mine - theirs) > LOAD:
+        yield Difference("load by others", percent(mine / 100), percent(theirs / 100), False)
+    yield from _counted("cold answers, left out", _cold(here), _cold(there))
+    problems = len(here.result.problems), len(there.result.problems)
+    yield from _counted("lines that can't be read, so that it is partial", *problems)
+
+
+def _other_load(side: Side) -> float | None:
+    answers = [each for passes in side.answers.values() for each in passes.values()]
+    known = [each.other_load for each in answers if each.other_load is not None]
+    return median(known) if known else None
+
+
+def _cold(side: Side) -> int:
+    return sum(
+        each.cold and not each.warmup and each.method == side.method for each in side.result.answers
+    )
+
+
+def _counted(name: str, here: int, there: int) -> Iterator[Difference]:
+    """Worth knowing also where both sides have as many."""
+    if here or there:
+        yield Difference(name, str(here), str(there), False)
+
+
+def _unlike(name: str, here: object, there: object, matters: bool) -> Iterator[Difference]:
+    if here != there:
+        yield Difference(name, _word(here), _word(there), matters)
+
+
+def _known(name: str, here: object, there: object) -> Iterator[Difference]:
+    """As of a model; "" and 0 are what a server doesn't tell."""
+    if here and there:
+        yield from _unlike(name, here, there, matters=True)
+
+
+def _pairs(here: Side, there: Side, cases: Iterable[str], of: Callable[[Side, str], Any]) -> Pairs:
+    return {case: (of(here, case), of(there, case)) for case in cases}
+
+
+def _apart(
+    name: str, pairs: Pairs, matters: bool, differ: Callable[[Any, Any], bool] = ne
+) -> Iterator[Difference]:
+    """One difference for all cases: what the first of them has, and how many others differ."""
+    apart = {case: (_word(a), _word(b)) for case, (a, b) in pairs.items() if differ(a, b)}
+    if not apart:
+        return
+    case, (here, there) = next(iter(apart.items()))
+    everywhere = len(apart) == len(pairs) and len(set(apart.values())) == 1
+    more = f" and {len(apart) - 1} more" if len(apart) > 1 else ""
+    yield Difference(name if everywhere else f"{name} ({_word(case)}{more})", here, there, matters)
+
+
+def _apart_by(share: float, here: float | None, there: float | None) -> bool:
+    if here is None or there is None:
+        return here is not there
+    return abs(here - there) > share * max(here, there)
+
+
+def _info(result: Result, *path: str) -> object:
+    found: object = _environment(result).get("machine_info")
+    for name in path:
+        found = _object(found).get(name)
+    return found
+
+
+def _bytes(result: Result) -> int | None:
+    found = _info(result, "ram_total")
+    return found if isinstance(found, int) and 0 < found < 2**63 else None
+
+
+def _version(result: Result) -> str | None:
+    return result.header.tokenhud_version if result.header else None
+
+
+def _environment(result: Result) -> dict[str, Any]:
+    return result.header.environment if result.header else {}
+
+
+def _object(value: object) -> dict[str, Any]:
+    """A log's environment may hold anything."""
+    return value if isinstance(value, dict) else {}
+
+
+def _list(names: Iterable[str]) -> str:
+    return one_line(", ".join(sorted(names))) or ABSENT
+
+
+def _word(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ABSENT if value in (None, "") else one_line(str(value), 60)
