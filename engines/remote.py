@@ -92,7 +92,7 @@ class RemoteEngine:
         self._server = await discover(self._client, spec)
         self._asked, self._cold = (spec.url, spec.model), True
         now = time.perf_counter_ns()
-        yield _loaded(self._server, spec, now, now - began)
+        yield loaded(self._server, spec, now, now - began)
 
     async def _close(self) -> None:
         client, self._client, self._server = self._client, None, None
@@ -118,7 +118,7 @@ def _until_done(ready: queue.SimpleQueue[Event | None], running: Future[None]) -
         running.cancel()
 
 
-def _loaded(server: Server, spec: Spec, now: int, took: int) -> Loaded:
+def loaded(server: Server, spec: Spec, now: int, took: int) -> Loaded:
     """What a server does not tell of its model is unknown: "" and 0."""
     model = Model(server.model, server.address, "", "", 0, "", 0, server.context or 0, "", ())
     notes = (*server.notes, *told_at_launch(server.kind, spec))

@@ -79,7 +79,8 @@ class ScriptedEngine:
         script = self._scripts[min(len(self.requests), len(self._scripts) - 1)]
         self.requests.append(request)
         sampling = replace(request.sampling, seed=request.sampling.seed or 0)
-        prompt = tuple(range(sum(len(m.content.split()) + 2 for m in request.messages)))
+        said = sum(len(m.content.split()) + 2 for m in request.messages)
+        prompt = tuple(range(request.exact or said))
         cold, spec = len(self.requests) == 1, _resolved(request.spec)
         yield Start(self._t(), prompt, 0, cold, spec, sampling)
         self._sleep(100)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokenhud.engines.events import Event, Loaded, Progress, Request
+from tokenhud.engines.options import Spec
 from tokenhud.sessions.bench.result import read_result
 from tokenhud.sessions.chat import Chat
 from tokenhud.tui import commands
@@ -21,10 +22,12 @@ class Swapping(ScriptedEngine):
     held: object = None
     cancel_in = 0  # the request in which a person presses Esc
 
+    def load(self, spec: Spec) -> Iterator[Event]:
+        self.held = replace(spec, drafter="plain")
+        yield from super().load(spec)
+
     def stream(self, request: Request) -> Iterator[Event]:
-        wanted = replace(request.spec, drafter="plain")
-        if wanted != self.held:
-            self.held = wanted
+        if replace(request.spec, drafter="plain") != self.held:
             yield from self.load(request.spec)
         for event in super().stream(request):
             yield event

@@ -20,8 +20,7 @@ ANSWER = "It was a bright cold day in April."
 
 
 class Loading(ScriptedEngine):
-    """Tells which weights it has before its first answer, as a real engine does; step `n` of all
-    takes `ms(n)`."""
+    """Has weights of this hash; step `n` of all takes `ms(n)`."""
 
     def __init__(self, ms: Callable[[int], float], sha256: str = MODEL.sha256) -> None:
         self._steps_taken = 0
@@ -29,13 +28,11 @@ class Loading(ScriptedEngine):
         self._sha256 = sha256
         super().__init__(words(ANSWER))
 
-    def stream(self, request: Request) -> Iterator[Event]:
-        if not self.requests:
-            for event in self.load(request.spec):
-                if isinstance(event, Loaded):
-                    event = replace(event, model=replace(event.model, sha256=self._sha256))
-                yield event
-        yield from super().stream(request)
+    def load(self, spec: Spec) -> Iterator[Event]:
+        for event in super().load(spec):
+            if isinstance(event, Loaded):
+                event = replace(event, model=replace(event.model, sha256=self._sha256))
+            yield event
 
     def _steps(self, _script: object, room: int) -> Iterator[Event]:
         beats = [Beat(beat.pieces, ms=self._next()) for beat in words(ANSWER)]
@@ -69,6 +66,7 @@ def engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ScriptedEng
 def chat(tmp_path: Path) -> Path:
     """A saved chat of two messages."""
     spoken = chat_with(Loading(noisy(20)), tmp_path / "home" / "sessions")
+    list(spoken.load())
     list(spoken.ask("How was the day?"))
     list(spoken.ask("/quit"))
     spoken.close()
@@ -211,7 +209,7 @@ def test_an_interrupted_command_says_how_to_go_on(engines, tmp_path, capsys):
     class Interrupted(Loading):
         def stream(self, request: Request) -> Iterator[Event]:
             for event in super().stream(request):
-                if len(self.requests) == 3 and not isinstance(event, Loaded):
+                if len(self.requests) == 3:
                     yield Stop(0, "cancelled")
                     return
                 yield event

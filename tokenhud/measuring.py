@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from .tui.experiments import Asked
 
 BENCH_LENGTH = 128  # most tokens of an answer, where nobody says
-KINDS = ("run", "sweep", "peers", "screen", "gpu", "profile")  # of `tokenhud bench`; run is usual
+USUAL: dict[str, Value] = {"length": BENCH_LENGTH, "seed": 0}
+KINDS = ("run", "sweep", "load", "peers", "screen", "gpu", "profile")  # of bench; run is usual
 
 
 def completed(words: list[str]) -> list[str]:
-    """`tokenhud bench S1` is `tokenhud bench run S1`; `compare A B` is `compare sides A B`."""
+    """`tokenhud bench S1` is `tokenhud bench run S1`; `compare A B` is `compare sides A B`. With a
+    --concurrency it is `bench load`."""
+    named = words[:1] == ["bench"] and not (words[1:] and words[1] in KINDS)
+    if named and any(each.partition("=")[0] == "--concurrency" for each in words):
+        return ["bench", "load", *words[1:]]
     for command, kinds in (("bench", KINDS), ("compare", ("sides", "quant"))):
         if words[:1] == [command] and not (words[1:] and words[1] in (*kinds, "-h", "--help")):
             return [command, kinds[0], *words[1:]]
@@ -41,12 +46,15 @@ def _add_bench(commands: Any) -> None:
     kinds = bench.add_subparsers(title="benchmarks", parser_class=Parser, required=True)
     run = kinds.add_parser("run", parents=[options(), _asked()], help="methods by prompts (usual)")
     _add_prompts(run)
+    _add_methods(run)
     run.set_defaults(run=_bench)
     sweep = kinds.add_parser("sweep", parents=[options(), _asked()], help="values of one setting")
     sweep.add_argument("name", metavar="NAME", help="a setting, such as gamma or threads")
     sweep.add_argument("values", metavar="N,N,...", help="its values")
     _add_prompts(sweep)
+    _add_methods(sweep)
     sweep.set_defaults(run=_sweep)
+    _add_load(kinds)
 
     samples = Parser(add_help=False)
     samples.add_argument("--runs", type=int, default=RUNS, metavar="N")
@@ -90,7 +98,30 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         metavar="P,N",
         help="exactly P prompt tokens and N answer tokens, whatever the model says",
     )
-    _add_methods(parser)
+
+
+def _add_load(kinds: Any) -> None:
+    load = kinds.add_parser(
+        "load", parents=[options()], help="a server under load (usual with --concurrency)"
+    )
+    _add_prompts(load)
+    load.add_argument(
+        "--concurrency", required=True, metavar="N,N,...", help="requests in flight, level by level"
+    )
+    load.add_argument("--requests", type=count, metavar="N", help="of a level at most (32)")
+    load.add_argument(
+        "--duration", type=count, metavar="S", help="seconds of a level at most (300)"
+    )
+    load.add_argument(
+        "--goodput",
+        nargs="+",
+        default=[],
+        metavar="NAME:MS",
+        help="limits of ttft, tpot and e2el within which a request is good; after the prompts",
+    )
+    load.add_argument("--out", type=Path, metavar="DIR", help="results go here")
+    load.add_argument("--json", action="store_true", help="print load.json")
+    load.set_defaults(run=_load)
 
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +210,11 @@ def _add_report(commands: Any) -> None:
     report.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="results; all saved")
     report.add_argument("--out", type=Path, metavar="FILE", help="write it here as Markdown")
     report.add_argument("--json", action="store_true", help="print it as JSON")
+    report.add_argument(
+        "--form",
+        choices=("llama-bench", "vllm", "inference-doctor"),
+        help="in place of it the files of another tool, in the folder --out",
+    )
     report.add_argument("--list", action="store_true", help="list what is saved")
     report.set_defaults(run=_report)
 
@@ -230,6 +266,26 @@ def _sweep(given: argparse.Namespace) -> int:
     return sweep(given.name, given.values, *what, _how(given))
 
 
+def _load(given: argparse.Namespace) -> int:
+    from .sessions.bench.load import DURATION, REQUESTS, Bounds
+    from .tui.load_report import Asked, bench_load
+
+    return bench_load(
+        Asked(
+            spec=chosen(Spec, given),
+            sampling=chosen(Sampling, given, USUAL),
+            prompts=given.prompts,
+            exact=_pairs(given.exact),
+            system=getattr(given, "system", None),
+            concurrency=given.concurrency,
+            bounds=Bounds(given.requests or REQUESTS, float(given.duration or DURATION)),
+            goodput=given.goodput,
+            out=given.out,
+            as_json=given.json,
+        )
+    )
+
+
 def _replay(given: argparse.Namespace) -> int:
     from .tui.experiments import Judged, replay
 
@@ -248,10 +304,9 @@ def _how(given: argparse.Namespace) -> Asked:
     from .tui.experiments import Asked
 
     typed: dict[str, Value] = {**given_options(Spec, given), **given_options(Sampling, given)}
-    usual: dict[str, Value] = {"length": BENCH_LENGTH, "seed": 0}
     return Asked(
         spec=chosen(Spec, given),
-        sampling=chosen(Sampling, given, usual),
+        sampling=chosen(Sampling, given, USUAL),
         typed=typed,
         system=getattr(given, "system", None),
         runs=given.runs,
@@ -282,8 +337,10 @@ def _compare_quant(given: argparse.Namespace) -> int:
 
 
 def _report(given: argparse.Namespace) -> int:
-    from .tui.results_report import report
+    from .tui.results_report import convert, report
 
+    if given.form:
+        return convert(given.folders, given.form, given.out)
     return report(given.folders, given.out, given.json, given.list)
 
 

@@ -1,23 +1,56 @@
-"""What /engine says: what runs now, what it holds, and what else can run here."""
+"""What /engine says: what runs now, what it holds, and what else can run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..engines.available import availability
-from ..engines.events import Loaded, Model, Stop
+from ..engines.events import Loaded, Model, Served, Stop
 from ..engines.options import Spec
 from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.gpu import Gpu
 
+SERVER = f"{'a server':14} yes  any that speaks OpenAI's protocol: /engine URL"
+
 
 def engine_report(chat: Chat) -> str:
     loaded = next((each for each in reversed(chat.log.records) if isinstance(each, Loaded)), None)
-    running = _running(chat, loaded) if loaded else ["The model is not loaded yet."]
     ready = [f"{each.name:14} {each.told}" for each in availability(Gpu().reasons.get("gpu", ""))]
-    return "\n".join([*running, "", "Can run here:", *ready])
+    return "\n".join([*_now(chat, loaded), "", "Can run here:", *ready, SERVER])
+
+
+def _now(chat: Chat, loaded: Loaded | None) -> Iterable[str]:
+    """What was loaded last may be of another place than the one that answers next."""
+    if loaded is None or loaded.spec.url != chat.spec.url:
+        where = f" by {chat.spec.url}" if chat.spec.url else ""
+        return ["The model is not loaded yet" + where + "."]
+    return _server(chat, loaded) if loaded.spec.url else _running(chat, loaded)
+
+
+def _server(chat: Chat, loaded: Loaded) -> Iterator[str]:
+    served = _served(chat, loaded)
+    round_trip = f"{served.rtt_ns / 1e6:.2f} ms" if served and served.rtt_ns else figures.ABSENT
+    yield f"model     {one_line(loaded.model.name)}"
+    yield f"server    {one_line(loaded.spec.url)}"
+    yield f"method    {figures.method(loaded.spec)}"
+    yield f"context   {figures.count(loaded.spec.context)} positions"
+    yield f"network   {round_trip} for a light request there and back"
+    yield from (f"note      {one_line(note)}" for note in loaded.notes)
+    for note in served.notes if served else ():
+        yield f"{figures.ABSENT}         {one_line(note)}"
+    yield f"{figures.ABSENT}         A server does not tell its weights' size, memory and hashes."
+
+
+def _served(chat: Chat, loaded: Loaded) -> Served | None:
+    """What was told of the last answer of this server."""
+    for record in reversed(chat.log.records):
+        if isinstance(record, Served):
+            return record
+        if record is loaded:
+            break
+    return None
 
 
 def _running(chat: Chat, loaded: Loaded) -> list[str]:

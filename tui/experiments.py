@@ -12,6 +12,7 @@ from ..engines.events import EngineError
 from ..engines.options import Sampling, Spec
 from ..engines.process import ProcessEngine
 from ..sessions import figures
+from ..sessions.bench.apart import Apart
 from ..sessions.bench.asking import against, benchmark, replay_plan
 from ..sessions.bench.comparison import Comparison
 from ..sessions.bench.comparison import compare as compare_results
@@ -131,7 +132,7 @@ def _shown(
     """Runs, writes and prints; returns the exit status."""
     plan = replace(plan, runs=asked.runs, warmup=asked.warmup)
     folder = asked.out or new_name(plan.purpose)
-    engine = ProcessEngine()
+    engine = Apart(ProcessEngine)
     try:
         with cancelled_by_interrupt(engine):
             found = _told(run_plan(engine, plan, cases, folder), plan)

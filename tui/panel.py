@@ -149,11 +149,17 @@ def _engine(seen: View, width: int) -> list[Row]:
 
 
 def _running(seen: View) -> list[str]:
-    """What answers and how: of a server no more than its address is known here."""
+    """What answers and how."""
     spec = seen.spec
     if spec.url:
-        return [one_line(spec.url), _method(seen)]
+        return [one_line(spec.url), _server(seen.readings.loaded), _method(seen)]
     return [spec.target, _method(seen), figures.weights(spec), _threads(spec, "thr")]
+
+
+def _server(loaded: Loaded | None) -> str:
+    """Which server it is, the beginning of the first note on it."""
+    told = "".join(loaded.notes[:1]) if loaded else ""
+    return one_line(told.partition(" answers")[0].partition(" runs with")[0]) or figures.ABSENT
 
 
 def _sampling(seen: View, width: int) -> list[Row]:

@@ -23,6 +23,7 @@ from ..sessions.quant import (
 from ..sessions.records import outside_trials
 from ..sessions.verify import Verified
 from .grammar import Reply, Value
+from .remote_commands import NO_TOKENS
 from .trial_commands import Told, told
 
 BEGIN = (
@@ -39,6 +40,8 @@ OWN = ("weights", "kv_cache")  # columns; what else is held does not depend on t
 
 
 def compare_command(chat: Chat, _: tuple[Value, ...]) -> Reply:
+    if chat.spec.url:
+        return Reply(NO_TOKENS, ok=False)
     return Reply("", job=lambda: told(_compared(chat)))
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..engines.events import EngineError
+from ..sessions.bench.foreign import write_foreign
+from ..sessions.bench.result import read_result
 from ..sessions.bench.saved_results import Saved, kept, look, report_record
 from ..sessions.bench.saved_results import report as written
 from ..sessions.clean import one_line
@@ -27,6 +29,14 @@ def report(folders: Sequence[Path], out: Path | None, as_json: bool, listed: boo
         tell(sys.stderr, f"Written: {write_new_text(out.parent, out.name, text)}")
     else:
         print(text)
+    return 0
+
+
+def convert(folders: Sequence[Path], form: str, out: Path | None) -> int:
+    """Each of `folders`, or the latest result, as files of another tool. Raises EngineError."""
+    for each in _found(folders) if folders else _found(folders)[:1]:
+        for path in write_foreign(read_result(each.path), form, (out or each.path) / form):
+            print(path)
     return 0
 
 

@@ -10,6 +10,7 @@ from statistics import fmean, median
 from typing import NamedTuple
 
 from ...engines.events import Reason, Sample
+from ...engines.options import Sampling, Spec
 from ..turns import Position, TurnMetrics, rate, ratio
 from .runs import Run
 
@@ -24,12 +25,15 @@ class Answer:
     warmup: bool
     cold: bool
     reason: Reason | None
+    spec: Spec | None  # as used; None where the answer never began
+    sampling: Sampling | None
     prompt_tokens: int | None
     cached_tokens: int | None
     evaluated_tokens: int | None
-    tokens: int
+    tokens: int  # 0 too where a server does not tell it
     decode_tokens: int  # those after the first step
-    passes: int
+    passes: int  # of a server, those that checked a draft ...
+    pass_tokens: int  # ... and what passes emitted
     drafted: int
     accepted: int
     positions: tuple[Position, ...]
@@ -62,7 +66,8 @@ class Measure(NamedTuple):
 
 
 def answer(run: Run, expected: str = "") -> Answer:
-    turn, samples = run.metrics, run.samples
+    turn = run.metrics
+    samples = () if turn.remote else run.samples  # this machine's tell nothing of a server
     said = run.text.casefold()
     return Answer(
         case=run.case,
@@ -71,12 +76,15 @@ def answer(run: Run, expected: str = "") -> Answer:
         warmup=run.warmup,
         cold=turn.cold,
         reason=turn.reason,
+        spec=turn.start.spec if turn.start else None,
+        sampling=turn.start.sampling if turn.start else None,
         prompt_tokens=turn.prompt_tokens,
         cached_tokens=turn.cached_tokens,
         evaluated_tokens=turn.evaluated_tokens,
         tokens=turn.tokens,
         decode_tokens=turn.decode_tokens,
         passes=turn.passes,
+        pass_tokens=_pass_tokens(turn),
         drafted=turn.drafted,
         accepted=turn.accepted,
         positions=turn.positions,
@@ -99,6 +107,11 @@ def digest(tokens: Iterable[int]) -> str:
     """Of token ids; "" of none, as where a server tells none."""
     ids = array("q", tokens)
     return hashlib.sha256(ids.tobytes()).hexdigest()[:16] if ids else ""
+
+
+def _pass_tokens(turn: TurnMetrics) -> int:
+    """Of a server that tells its drafts, only those of passes that checked one."""
+    return turn.accepted + turn.passes if turn.remote and turn.drafted else turn.tokens
 
 
 def _digest(turn: TurnMetrics) -> str:
@@ -186,7 +199,9 @@ MEASURES: Mapping[str, Measure] = {
     "tpot_ms": _timed("TPOT", lambda a: a.tpot_ns),
     "e2e_ms": _timed("whole answer", lambda a: a.e2e_ns),
     "acceptance": _shared("acceptance", "", lambda a: a.accepted, lambda a: a.drafted),
-    "mean_acceptance_length": _shared("tokens a pass", "", lambda a: a.tokens, lambda a: a.passes),
+    "mean_acceptance_length": _shared(
+        "tokens a pass", "", lambda a: a.pass_tokens, lambda a: a.passes
+    ),
     "peak_rss": _held("peak memory of the engine", lambda a: a.peak_rss),
     "peak_vram": _held("peak memory of the GPU", lambda a: a.peak_vram),
 }

@@ -13,6 +13,7 @@ from ..turns import SECOND
 from .answers import MEASURES, Answer
 from .chart import Chart, Series
 from .comparison import beside
+from .derived import of_method, positions
 from .fit import fit_line
 from .result import Result
 from .runs import NOT_EVENTS, Run, runs
@@ -58,9 +59,8 @@ def _ttft(result: Result) -> Chart | None:
                     computed=True,
                 )
             )
-            notes.append(
-                f"{method}: {line.slope:.3g} ms a prompt token, r² {line.r2:.3f}, n = {line.n}"
-            )
+            fit = "" if line.r2 is None else f", r² {line.r2:.3f}"
+            notes.append(f"{method}: {line.slope:.3g} ms a prompt token{fit}, n = {line.n}")
     return (
         Chart(
             "Time to first token by length of prompt",
@@ -227,20 +227,13 @@ def _rates(run: Run) -> Series:
 def _acceptance(result: Result) -> Chart | None:
     series = []
     for method in result.methods:
-        mine = [each for each in result.measured if each.method == method]
-        length = max((len(each.positions) for each in mine), default=0)
-        xs, ys = [], []
-        for place in range(length):
-            there = [each.positions[place] for each in mine if len(each.positions) > place]
-            drafted = sum(each.drafted for each in there)
-            if drafted:
-                xs.append(float(place + 1))
-                ys.append(sum(each.accepted for each in there) / drafted)
-        if len(xs) >= FEWEST:
-            series.append(Series(method, xs, ys))
-    return (
-        Chart("Acceptance by place in the draft", "place", "share kept", series) if series else None
-    )
+        places = positions(of_method(result, method))
+        if len(places) >= FEWEST:
+            at = [float(place) for place in range(1, len(places) + 1)]
+            series.append(Series(method, at, [each.acceptance for each in places]))
+    if not series:
+        return None
+    return Chart("Acceptance by place in the draft", "place", "share kept", series)
 
 
 def _spread(name: str, xs: Sequence[float | str], values: Sequence[Sequence[float]]) -> Series:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ...engines.events import Engine, Event, Request, Stop
-from ...engines.options import OptionError
+from ...engines.options import OptionError, Sampling, Spec
+from ...engines.remote_kinds import LAUNCH
 from ..records import Record, Trial
 from ..trials import CancelledError
 from .plan import Case, Method, Plan, messages, options, weights
@@ -43,7 +44,8 @@ Told = Doing | LeftOut | Run | Event
 @dataclass(slots=True)
 class Experiment:
     """`record` keeps all that happens; what came to an end before is not run again. Iterate `run`
-    once. It raises CancelledError where the person cancels."""
+    once. It raises CancelledError where the person cancels. An `engine` that answers here and asks
+    servers too holds all of them at a time, as Apart does."""
 
     engine: Engine
     plan: Plan
@@ -52,7 +54,8 @@ class Experiment:
     finished: Collection[Pass] = ()
     clock: Callable[[], int] = time.perf_counter_ns
     _impossible: set[tuple[str, str]] = field(default_factory=set)
-    _held: tuple[object, ...] | None = None  # weights that the engine has, warmed up
+    _held: dict[str, tuple[object, ...]] = field(default_factory=dict)  # warmed up, by address
+    _told: dict[str, tuple[object, ...]] = field(default_factory=dict)  # loaded, by address
     _done: int = 0
     _took: list[int] = field(default_factory=list)
 
@@ -93,11 +96,12 @@ class Experiment:
         if first is None:
             return
         try:
-            wanted = weights(options(self.plan, self.cases[first], method)[0])
+            spec, _ = options(self.plan, self.cases[first], method)
         except OptionError:
             return  # told by the answer
-        loaded = self._held is not None and wanted != self._held
-        self._held = wanted
+        wanted = weights(spec)
+        loaded = bool(self._held) and self._held.get(spec.url) != wanted
+        self._held[spec.url] = wanted
         if loaded and number and (method.name, self.cases[first].name) not in self._impossible:
             yield from self._answer(method, first, 0, True)
 
@@ -118,12 +122,23 @@ class Experiment:
     def _events(self, method: Method, at: int, fresh: bool) -> Iterator[Event]:
         case = self.cases[at]
         try:
-            spec, sampling = options(self.plan, case, method)
+            spec, sampling = _possible(self.plan, case, method)
         except OptionError as error:
             yield Stop(self.clock(), "error", what=str(error), remedy="Change the method.")
             return
+        for event in self._loading(spec):
+            yield event
+            if isinstance(event, Stop):
+                return
         said = messages(self.cases, at)
         yield from self.engine.stream(Request(said, spec, sampling, exact=case.exact, fresh=fresh))
+
+    def _loading(self, spec: Spec) -> Iterator[Event]:
+        """An engine tells by itself only once what it has loaded, which may have been before; the
+        log must name the weights that answer."""
+        if self._told.get(spec.url) != weights(spec):
+            self._told[spec.url] = weights(spec)
+            yield from self.engine.load(spec)
 
     def _outcome(self, kept: list[Record]) -> Iterator[Told]:
         stop = kept[-1]
@@ -146,6 +161,19 @@ class Experiment:
         cases = sum(not each.skip for each in self.cases)
         left = len(self.plan.methods) * self.plan.runs - len(self.finished)
         return cases * (left + self.plan.warmup * len(self._unfinished()))
+
+
+def _possible(plan: Plan, case: Case, method: Method) -> tuple[Spec, Sampling]:
+    """As `options`; raises OptionError also for a method that a running server cannot become."""
+    spec, sampling = options(plan, case, method)
+    asked = [
+        each
+        for each in LAUNCH
+        if each in method.changes and getattr(spec, each) != getattr(Spec(), each)
+    ]
+    if spec.url and asked:
+        raise OptionError(f"A server decides this when it starts: {', '.join(asked)}.")
+    return spec, sampling
 
 
 def finished_passes(cases: Sequence[Case], found: Iterable[Run]) -> set[Pass]:

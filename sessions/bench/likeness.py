@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from operator import ne
 from statistics import median
 from typing import Any, NamedTuple
 
-from ...engines.events import Loaded, Model
-from ...engines.options import WEIGHTS, OptionError, Options, Sampling, Spec, limits
+from ...engines.events import Model
+from ...engines.options import Options, Sampling, Spec, limits
 from ..clean import one_line
 from ..figures import ABSENT, percent, size
 from .answers import Answer
-from .plan import Case, Method, Plan, options
+from .plan import Case
 from .replaying import read_replay
 from .result import Result
 
@@ -64,7 +64,7 @@ class Side:
     method: str
     answers: Mapping[str, Mapping[int, Answer]]
     settings: Mapping[str, Settings]  # by case
-    said: Mapping[str, object]  # by case: the messages, where they are kept
+    said: Mapping[str, object]  # by case: the messages, where token ids don't tell
     models: tuple[Model, ...]  # that were loaded, each once
 
     def median(self, case: str, of: Callable[[Answer], float | None]) -> float | None:
@@ -81,18 +81,16 @@ def side(result: Result, method: str) -> Side:
     for each in result.measured:
         if each.method == method:
             answers.setdefault(each.case, {})[each.number] = each
+    firsts = {case: next(iter(passes.values())) for case, passes in answers.items()}
+    settings = {
+        case: Settings(first.spec or Spec(), first.sampling or Sampling())
+        for case, first in firsts.items()
+    }
     loads = [each.loaded for each in result.loads if each.method in ("", method)]
     loads = loads or [each.loaded for each in result.loads]  # by a method on the same weights
-    settings: dict[str, Settings] = {}
-    said: dict[str, object] = {}
-    if answers:
-        plan, cases = _planned(result)
-        way = next((each for each in plan.methods if each.name == method), Method(method))
-        at = {case.name: index for index, case in enumerate(cases)}
-        named = {name: cases[at[name]] if name in at else Case(name, "") for name in answers}
-        settings = {name: _settings(plan, case, way, loads) for name, case in named.items()}
-        said = {name: _said(cases, at[name]) for name in answers if name in at}
     models = {each.model.sha256 or each.model.name: each.model for each in loads}
+    unknown = any(not each.prompt_words for each in firsts.values())
+    said = _messages(result) if unknown else {}
     return Side(result, method, answers, settings, said, tuple(models.values()))
 
 
@@ -117,29 +115,12 @@ def differences(here: Side, there: Side, measure: str) -> tuple[Difference, ...]
     return tuple(sorted(found, key=lambda each: not each.matters))
 
 
-def _planned(result: Result) -> tuple[Plan, tuple[Case, ...]]:
-    """A chat is as a plan that repeats it would have it."""
-    if result.plan:
-        return result.plan, result.cases
-    if result.path:
-        chat = read_replay(result.path)
-        return Plan("replay", (), chat.spec, chat.sampling), chat.cases
-    header = result.header
-    spec, sampling = (header.spec, header.sampling) if header else (Spec(), Sampling())
-    return Plan("replay", (), spec, sampling), ()
-
-
-def _settings(plan: Plan, case: Case, method: Method, loads: list[Loaded]) -> Settings:
-    """As asked for, and where that left it open, as it was loaded last."""
-    try:
-        spec, sampling = options(plan, case, method)
-    except OptionError:  # a log that another hand wrote
-        spec, sampling = plan.spec, plan.sampling
-    if loads:
-        opened = loads[-1].spec
-        left = (name for name in WEIGHTS if getattr(spec, name) in ("auto", None))
-        spec = replace(spec, **{name: getattr(opened, name) for name in left})
-    return Settings(spec, sampling)
+def _messages(result: Result) -> dict[str, object]:
+    """By case; a chat's are read again."""
+    cases = result.cases
+    if not result.plan and result.path:
+        cases = read_replay(result.path).cases
+    return {case.name: _said(cases, at) for at, case in enumerate(cases)}
 
 
 def _said(cases: tuple[Case, ...], at: int) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ class Failure(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     """`answers` are in the order they came, warm-ups and unfinished ones too. `plan` is None for
     a chat."""
@@ -60,7 +61,7 @@ class Result:
         named = [each.name for each in self.cases if not each.skip]
         return tuple(dict.fromkeys([*named, *(each.case for each in self.answers)]))
 
-    @property
+    @cached_property
     def measured(self) -> tuple[Answer, ...]:
         """The last answer of each case, method and pass: a pass that was cut off is run again."""
         whole = (each for each in self.answers if each.measured)

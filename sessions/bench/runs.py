@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ...engines.events import Loaded, Progress, Sample, Step, Stop
+from ...engines.events import Chunk, Loaded, Progress, Sample, Step, Stop
 from ..metrics import Meter
 from ..records import Clear, Header, Record, Setting, Trial, Turn, Undo
 from ..turns import TurnMetrics
@@ -24,7 +24,7 @@ class Run:
     number: int  # 1, 2, ...: which pass through all cases
     warmup: bool
     metrics: TurnMetrics
-    tokens: tuple[int, ...]  # ids of the answer
+    tokens: tuple[int, ...]  # ids of the answer; () of a server's, which tells none
     text: str
     samples: tuple[Sample, ...] = ()  # of the machine, meanwhile
 
@@ -92,3 +92,5 @@ def _add(answer: _Answer, record: Record) -> None:
         if isinstance(record, Step):
             answer.tokens += record.tokens
             answer.pieces += record.pieces
+        elif isinstance(record, Chunk):
+            answer.pieces.append(record.text)

@@ -75,9 +75,9 @@ def report(found: Sequence[Saved]) -> str:
     for each in found:
         parts.append(f"## {_named(each)}\n")
         if each.purpose:
-            parts.append(as_markdown(tables(read_result(each.path))))
+            parts.append(as_markdown(tables(read_result(each.path)), level=3))
         if each.single:
-            parts.append(as_markdown([_single(path) for path in each.single]))
+            parts.append(as_markdown([_single(path) for path in each.single], level=3))
     return "\n".join(parts)
 
 

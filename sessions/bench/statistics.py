@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import mean, stdev
 from typing import Any, Literal, NamedTuple
 
@@ -156,6 +157,11 @@ def ratio(candidate: Sequence[float], reference: Sequence[float], paired: bool =
 
     `p_lower` and `p_higher` are one-sided: Mann-Whitney, or Wilcoxon's signed ranks of pairs.
     """
+    return _ratio(tuple(candidate), tuple(reference), paired)
+
+
+@lru_cache(maxsize=4096)  # a report asks for the same ones several times
+def _ratio(candidate: tuple[float, ...], reference: tuple[float, ...], paired: bool) -> Ratio:
     n = len(candidate), len(reference)
     if paired and n[0] != n[1]:
         raise ValueError("pairs need as many samples on one side as on the other")

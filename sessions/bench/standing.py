@@ -1,0 +1,54 @@
+"""How the methods of a result stand to each other, beyond noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from .comparison import Beside, beside, compare
+from .result import Result
+from .statistics import FEWEST, NOISE, Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The fastest value of a sweep, and how it stands to the next one."""
+
+    method: str
+    second: str
+    ratio: Ratio | None  # to the second; None where they are not alike but for the setting
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is beyond noise."""
+        return beyond(self.ratio) == "faster" if self.ratio else False
+
+
+def besides(result: Result, measure: str) -> list[Beside]:
+    """Every other method beside the first."""
+    return [beside(result, each, measure) for each in result.methods[1:]]
+
+
+def beyond(found: Ratio) -> Literal["faster", "slower", ""]:
+    """What a rate's ratio says beyond noise: by its whole interval, its p, and enough passes."""
+    if found.low is None or found.high is None or found.n_candidate < FEWEST:
+        return ""
+    if found.low > 1 and found.p_higher is not None and found.p_higher <= NOISE:
+        return "faster"
+    if found.high < 1 and found.p_lower is not None and found.p_lower <= NOISE:
+        return "slower"
+    return ""
+
+
+def best_of_sweep(result: Result) -> Best | None:
+    """By the whole passes' decode rates; None of what is no sweep, or of one value alone."""
+    if not result.plan or not result.plan.swept:
+        return None
+    swept = [each.name for each in result.plan.methods if result.plan.swept in each.changes]
+    rates = {name: result.totals("decode_tps", name) for name in swept}
+    ranked = sorted((name for name in swept if rates[name]), key=lambda name: -median(rates[name]))
+    if len(ranked) < 2:
+        return None
+    told = compare(result, result, "decode_tps", 0.0, *ranked[:2])
+    return Best(ranked[0], ranked[1], told.rows[0].ratio if told.rows else None)
