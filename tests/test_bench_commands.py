@@ -107,7 +107,7 @@ def test_a_benchmark_leaves_the_conversation_as_it_was(chat):
     assert chat.exchanges == before
     assert len(chat.log.records) == records
     list(chat.ask("And now?"))
-    assert [each.content for each in chat.engine.requests[-1].messages][-1] == "And now?"  # type: ignore[attr-defined]
+    assert [each.content for each in chat.engine.requests[-1].messages][-1] == "And now?"
 
 
 def test_what_the_chat_uses_is_loaded_again_after_other_weights(chat):
@@ -135,11 +135,11 @@ def test_esc_ends_a_benchmark(chat):
     ],
 )
 def test_what_is_mistyped_is_told_before_anything_runs(chat, line, sentence):
-    asked = len(chat.engine.requests)  # type: ignore[attr-defined]
+    asked = len(chat.engine.requests)
     reply = typed(chat, line)
     assert not reply.ok
     assert sentence in reply.text
-    assert len(chat.engine.requests) == asked  # type: ignore[attr-defined]
+    assert len(chat.engine.requests) == asked
 
 
 def test_a_report_of_all_results(chat):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tokenhud.engines.events import Loaded
 from tokenhud.engines.options import Sampling, Spec
+from tokenhud.engines.remote_kinds import UNKNOWN, Kind
 from tokenhud.sessions.chat import Chat, header
 from tokenhud.sessions.log import Log
 from tokenhud.tui.bench_commands import BENCHES
@@ -15,7 +17,7 @@ from tokenhud.tui.decoding_commands import DECODING
 from tokenhud.tui.grammar import Call, Reply, parse, run
 from tokenhud.tui.panel import panel, view
 from tokenhud.tui.readings import Readings
-from tokenhud.tui.remote_commands import AT_LAUNCH, REMOTE, for_servers
+from tokenhud.tui.remote_commands import AT_LAUNCH, KINDS, REMOTE, for_servers
 from tokenhud.tui.settings import setting
 from tokenhud.tui.trial_commands import TRIALS
 from tokenhud.tui.weights_commands import WEIGHTS_COMMANDS
@@ -178,3 +180,38 @@ def test_before_the_server_is_known_what_it_may_take_is_set(chat: Chat) -> None:
     assert told(chat, "/top_k 5") == "top_k 0 → 5, from the next answer."
     assert told(chat, "/gamma 5").startswith("The server decides what /gamma sets")
     assert not any(isinstance(each, Loaded) for each in chat.log.records)
+
+
+def kinds_table() -> list[str]:
+    """What servers take and tell, as docs/distributed.md has it."""
+    return [_row(*_kind_cells(each)) for each in (*KINDS, UNKNOWN)]
+
+
+def flags_table() -> list[str]:
+    head = ("drafter", "gamma", "dtype", "quantize", "kv_type", "flash_attention")
+    head += ("gpu_layers", "threads", "context", "device")
+    return [_row(each.name, *(_code(each.flags.get(name)) for name in head)) for each in KINDS]
+
+
+def _kind_cells(kind: Kind) -> tuple[str, ...]:
+    asks = dict.fromkeys(kind.absent.values())
+    counters = kind.counters.path if kind.counters else None
+    return kind.name, ", ".join(kind.takes), _code(counters), ", ".join(map(_code, asks)) or "–"
+
+
+def _code(text: str | None) -> str:
+    """Flags as code, sentences about them as they are."""
+    if not text:
+        return "–"
+    return f"`{text}`" if text[0] in "-/" and " of " not in text and " and " not in text else text
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize(("mark", "rows"), [("kinds", kinds_table()), ("flags", flags_table())])
+def test_the_document_has_the_tables_of_the_program(mark: str, rows: list[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "distributed.md").read_text("utf-8")
+    between = page.split(f"<!-- {mark} -->\n")[1].split(f"\n<!-- end of {mark} -->")[0]
+    assert between.splitlines()[2:] == rows

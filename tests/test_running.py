@@ -86,6 +86,13 @@ def test_another_plan_does_not_go_on_with_this_one(tmp_path: Path):
     assert other.path == tmp_path / "out-2" / RAW
 
 
+def test_another_machine_does_not_go_on_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(CancelledError):
+        interrupt(ScriptedEngine(), tmp_path / "out", after=7)
+    monkeypatch.setattr("tokenhud.sessions.chat.environment", lambda: {"machine_info": {}})
+    assert finished(ScriptedEngine(), tmp_path / "out").path == tmp_path / "out-2" / RAW
+
+
 def test_a_torn_line_is_set_aside_and_the_rest_goes_on(tmp_path: Path):
     with pytest.raises(CancelledError):
         interrupt(ScriptedEngine(), tmp_path / "out", after=7)

@@ -27,6 +27,7 @@ from .quant_commands import compare_command as compare_quant
 from .trial_commands import Told, told
 
 RUNS, WARMUP = 3, 1  # a person waits
+WIDTH = 60  # columns of a table beside the HUD
 LENGTH = 64  # most tokens of an answer to a built-in prompt
 THRESHOLD = 0.1
 Planned = Callable[[], tuple[Plan, tuple[Case, ...]]]
@@ -77,7 +78,7 @@ def compare_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
             comparison = compare(here, there, "decode_tps", THRESHOLD)
             from ..sessions.bench.written import as_text
 
-            return Reply(as_text(here, comparison))
+            return Reply(as_text(here, comparison, width=WIDTH))
     except EngineError as error:
         return Reply(str(error), ok=False)
     return _run(chat, lambda: replay_chat(chat.log.records, sides, chat.spec.model), judged=True)
@@ -103,7 +104,7 @@ def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], judged: bool) -> Told:
         yield from _reloaded(chat, plan, cases)
     names = [each.name for each in plan.methods]
     verdict = compare(found, found, "decode_tps", THRESHOLD, names[1], names[0]) if judged else None
-    yield as_text(found, verdict)
+    yield as_text(found, verdict, width=WIDTH)
     yield f"Kept in {one_line(str(write(found, verdict)[0].parent))}"
 
 

@@ -37,15 +37,17 @@ def new_name(purpose: str, now: datetime | None = None) -> Path:
 
 
 def begin(folder: Path, header: Callable[[], Header], plan: Plan, cases: Sequence[Case]) -> Begun:
-    """`folder` where it is free or holds the same plan unfinished, else folder-2, folder-3, ...
+    """`folder` where it is free or holds the same plan unfinished, begun on the same machine by the
+    same versions, else folder-2, folder-3, ...
     Raises EngineError where none can be written."""
     for path in _numbered(folder):
         raw = path / RAW
         try:
             if raw.is_file():
-                if (done := _resumable(raw, plan, cases)) is None:
+                now = header()
+                if (done := _resumable(raw, now, plan, cases)) is None:
                     continue
-                return Begun(path, _reopened(raw, header()), done)
+                return Begun(path, _reopened(raw, now), done)
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 continue
             path.mkdir(parents=True, exist_ok=True)
@@ -68,16 +70,16 @@ def _numbered(folder: Path) -> Iterator[Path]:
         yield folder.with_name(f"{folder.name}-{number}")
 
 
-def _resumable(raw: Path, plan: Plan, cases: Sequence[Case]) -> frozenset[Pass] | None:
-    """The passes that are done; None where it is another plan, or all of it is done."""
+def _resumable(raw: Path, now: Header, plan: Plan, cases: Sequence[Case]) -> frozenset[Pass] | None:
+    """The passes that are done; None where it is another plan or place, or all of it is done."""
     try:
-        there = [
-            each for each in islice(read(raw), len(cases) + 2) if isinstance(each, Plan | Case)
-        ]
-        if there != [plan, *cases]:
+        began, *there = islice(_whole(raw), len(cases) + 2)
+        if there != [plan, *cases] or not isinstance(began, Header):
+            return None
+        if (began.environment, began.tokenhud_version) != (now.environment, now.tokenhud_version):
             return None
         done = finished_passes(cases, runs(_whole(raw)))
-    except EngineError:  # no log
+    except (EngineError, ValueError):  # no log, or an empty one
         return None
     return None if len(done) >= plan.runs * len(plan.methods) else frozenset(done)
 
