@@ -84,6 +84,7 @@ class Spec:
             raise OptionError(f"url {problem}.")
 
 
+CHOSEN_HERE = ("model", "draft_model", "url")  # of Spec: what a log of somebody's may not choose
 WEIGHTS = (  # of Spec: what the weights are opened by; the rest needs no reload
     "model",
     "url",

@@ -18,7 +18,7 @@ from ..engines.events import (
     Scoring,
     Stop,
 )
-from ..engines.options import Sampling, Spec
+from ..engines.options import CHOSEN_HERE, Sampling, Spec
 from .conversation import Conversation, Exchange, conversation
 from .log import Log
 from .machine import environment
@@ -128,10 +128,11 @@ class Chat:
         self._note(Clear())
 
     def resume(self, log: Log) -> None:
-        """Goes on with another session's log; the model stays the one in use, since a log may
-        name any file. A new header tells where and with what this sitting runs."""
+        """Goes on with another session's log; models and server stay those in use, since a log may
+        name any. A new header tells where and with what this sitting runs."""
         told = conversation(log.records, self.spec, self.sampling)
-        spec = replace(told.spec, model=self.spec.model)
+        own = {name: getattr(self.spec, name) for name in CHOSEN_HERE}
+        spec = replace(told.spec, **own)
         self.log.close()
         self.log, self._told = log, told
         self._note(header(spec, told.sampling))

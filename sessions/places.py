@@ -92,6 +92,14 @@ def explicit_path(text: str) -> Path:
     return path
 
 
+def is_there(text: str) -> bool:
+    """Whether a path that a person may have meant leads to something."""
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long, no such person's home, a NUL
+        return False
+
+
 def numbered(path: Path) -> Iterator[Path]:
     """`path`, then path-2, path-3, ...: for whoever must not overwrite."""
     yield path

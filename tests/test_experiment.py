@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tokenhud.engines.events import EngineError, Start
+from tokenhud.engines.events import EngineError, Event, Request, Start
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions.bench.experiment import Doing, Experiment, LeftOut, Told, finished_passes
 from tokenhud.sessions.bench.methods import methods
@@ -74,13 +75,19 @@ def test_a_conversation_begins_with_nothing_held_and_goes_on_with_what_is():
     assert said == [["Hello."], ["Hello.", "Hi.", "More."], ["Anew."]]
 
 
+class Failing(ScriptedEngine):
+    """Plain decoding can't answer the second case."""
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        fails = request.spec.drafter == "plain" and request.messages[-1].content == CASES[1].text
+        self._scripts = [[EngineError("No.", "Do.")] if fails else words("a b")]
+        return super().stream(request)
+
+
 def test_a_method_that_cannot_answer_is_left_out_of_later_passes_and_the_rest_goes_on():
-    scripts = [words("a b"), EngineError("No.", "Do."), *[words("a b")] * 9]
-    engine = ScriptedEngine(*[each if isinstance(each, list) else [each] for each in scripts])
-    records, told = run(engine)
-    assert [each for each in told if isinstance(each, LeftOut)] == [
-        LeftOut("plain", "two", "No. Do.")
-    ]
+    records, told = run(Failing())
+    left_out = [each for each in told if isinstance(each, LeftOut)]
+    assert left_out == [LeftOut("plain", "two", "No. Do.")] * 2
     found = result(records)
     assert [each.case for each in found.of("two", "plain")] == []
     assert len(found.of("one", "plain")) == len(found.of("two", "suffix")) == 3
@@ -153,12 +160,31 @@ def test_cancelling_ends_it_and_a_later_sitting_does_what_is_left(tmp_path: Path
 
 
 def test_passes_that_were_cut_off_are_not_finished():
-    _, told = run(ScriptedEngine(), replace(PLAN, runs=2))
+    plan = replace(PLAN, runs=2)
+    _, told = run(ScriptedEngine(), plan)
     whole = [each for each in told if isinstance(each, Run)]
-    assert finished_passes(CASES, whole) == {
+    assert finished_passes(plan, CASES, whole) == {
         (method, number) for method in ("plain", "suffix") for number in (1, 2)
     }
-    assert finished_passes(CASES, whole[:-1]) == {("plain", 1), ("suffix", 1), ("suffix", 2)}
+    assert finished_passes(plan, CASES, whole[:-1]) == {
+        ("plain", 1),
+        ("suffix", 1),
+        ("suffix", 2),
+    }
+
+
+def test_a_method_that_can_answer_nothing_is_given_up_and_done_with():
+    plan = replace(PLAN, methods=PLAN.methods[:1])
+    _, told = run(ScriptedEngine([EngineError("No.", "Do.")]), plan)
+    whole = [each for each in told if isinstance(each, Run)]
+    assert len(whole) == 2 * 2  # two cases, twice each
+    assert len(finished_passes(plan, CASES, whole)) == 3
+
+
+def test_one_failure_is_tried_again():
+    records, _ = run(ScriptedEngine(words("a b"), [EngineError("No.", "Do.")], words("a b")))
+    found = result(records)
+    assert [len(found.of(case, "plain")) for case in ("one", "two")] == [3, 3]
 
 
 def test_a_chat_becomes_the_cases_that_ask_the_same_again(tmp_path: Path):
@@ -202,3 +228,25 @@ def test_a_chat_without_an_answer_cannot_be_replayed(tmp_path: Path):
     list(chat.ask("Hello?"))
     with pytest.raises(EngineError, match="no answer that came to its end"):
         replay(chat.log.records)
+
+
+def test_weights_that_change_within_a_pass_are_warmed_up_there():
+    """As in a chat whose person changed them between two turns."""
+    cases = (CASES[0], replace(CASES[1], changes={"quantize": "int8"}))
+    plan = replace(PLAN, methods=methods(["recorded"]), runs=2, warmup=1)
+
+    class Loading(ScriptedEngine):
+        loaded = ""
+
+        def load(self, spec: Spec) -> Iterator[Event]:
+            self.loaded, self.requests = spec.quantize, []  # the next answer is cold
+            yield from super().load(spec)
+
+        def stream(self, request: Request) -> Iterator[Event]:
+            assert self.loaded == request.spec.quantize
+            return super().stream(request)
+
+    records, told = run(Loading(), plan, cases)
+    found = result(records)
+    assert [len(found.of(case, "recorded")) for case in ("one", "two")] == [2, 2]
+    assert all(each.done < each.total for each in told if isinstance(each, Doing))

@@ -13,7 +13,7 @@ import pytest
 
 from tokenhud.__main__ import main
 from tokenhud.engines.events import Chunk, EngineError, Served, Start, Stop
-from tokenhud.engines.options import Sampling, Spec
+from tokenhud.engines.options import OptionError, Sampling, Spec
 from tokenhud.measuring import completed
 from tokenhud.sessions.bench.load import RAW, Bounds, Done, Ended, load, load_plan
 from tokenhud.sessions.bench.load_figures import Level, LoadResult, read_load
@@ -30,7 +30,7 @@ from tokenhud.sessions.records import Record, Trial
 from tokenhud.tui.load_report import levels_of, limits_of
 
 from .streams import COUNTING, LLAMA_CPP_PYTHON, piece
-from .wire import CHAT, Reply, Talk, Wire, as_json, models, stream, talk
+from .wire import CHAT, Reply, Wire, as_json, models, stream, talk
 
 MS = 1_000_000
 CASES = (Case("one", "First?"), Case("two", "Second?"))
@@ -42,11 +42,6 @@ def wire() -> Iterator[Wire]:
         talking.wire.answer("/v1/models", models("m", owner="vllm"))
         talking.wire.answer(CHAT, Reply([COUNTING.data]))
         yield talking.wire
-
-
-@pytest.fixture
-def answering(wire: Wire) -> Talk:
-    return Talk(wire)
 
 
 def run(wire: Wire, folder: Path, levels: Sequence[int], bounds: Bounds) -> Ended:
@@ -169,6 +164,12 @@ def test_a_server_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
 def test_this_machine_bears_no_load() -> None:
     with pytest.raises(EngineError, match="one request at a time"):
         load_plan([1], CASES, Bounds(), Spec(), Sampling())
+
+
+def test_a_prompt_that_asks_what_cannot_be_is_told_before_anything_runs() -> None:
+    case = Case("one", "First?", changes={"length": 0})
+    with pytest.raises(OptionError, match="length is a whole number"):
+        load_plan([1], [case], Bounds(), Spec(url="http://a"), Sampling())
 
 
 def logged(folder: Path, *answers: Sequence[Record], level: int = 2) -> Path:

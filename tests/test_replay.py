@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tokenhud.__main__ import main
-from tokenhud.engines.events import Event, Loaded, Request, Stop
+from tokenhud.engines.events import EngineError, Event, Loaded, Request, Stop
 from tokenhud.engines.options import Spec
 from tokenhud.sessions.bench.result import RAW, read_result
 
@@ -133,6 +133,35 @@ def test_a_log_does_not_choose_the_file_that_is_loaded(engines, chat, tmp_path, 
     assert {each.spec.model for each in engines[0].requests} == {"mine.gguf"}
 
 
+@pytest.mark.parametrize(
+    ("usual", "name", "value"),
+    [
+        ('"url":""', "url", "https://evil.example"),
+        ('"draft_model":"self"', "draft_model", "/mnt/share/evil"),
+    ],
+)
+def test_a_log_chooses_neither_server_nor_draft_model(
+    engines, chat, tmp_path, capsys, usual, name, value
+):
+    text = chat.read_text("utf-8")
+    assert usual in text
+    chat.write_text(text.replace(usual, f'"{name}":"{value}"'), "utf-8")
+    engines[:] = [Loading(noisy(20))]
+    assert replayed(chat, tmp_path / "one") == 3
+    assert f"Add --{name.replace('_', '-')} {value}" in capsys.readouterr().err
+    assert engines[0].requests == []
+
+
+def test_a_model_that_was_set_in_mid_chat_is_not_loaded_either(engines, chat, tmp_path, capsys):
+    lines = chat.read_text("utf-8").splitlines()
+    at = next(n for n, line in enumerate(lines) if '"text":"/quit"' in line)
+    evil = json.dumps({"seq": 99, "type": "setting", "name": "model", "value": "//share/evil.gguf"})
+    chat.write_text("\n".join([*lines[:at], evil, *lines[at:]]), "utf-8")
+    engines[:] = [Loading(noisy(20))]
+    assert replayed(chat, tmp_path / "one") == 3
+    assert "a log may not choose" in capsys.readouterr().err
+
+
 def test_methods_take_turns_over_the_whole_chat(engines, chat, tmp_path):
     engines[:] = [Loading(noisy(20))]
     replayed(chat, tmp_path / "one", "--runs", "2", "-m", "recorded", "-m", "suffix")
@@ -182,6 +211,9 @@ def test_two_results_are_compared_without_running_anything(engines, chat, tmp_pa
         ("bench sweep color 1,2", "There is no setting color"),
         ("compare plain . code", "are not of one kind"),
         ("compare plain plain code", "is there twice"),
+        ("bench --exact 0,5", "--exact takes two counts"),
+        ("bench ~nobody/x.jsonl", "cannot be read"),
+        ("compare drafters int8 code", "Compare two"),
         ("report /nowhere", "holds no result"),
         ("report", "No result is kept"),
         ("sessions show nothing", "nothing"),
@@ -242,3 +274,63 @@ def test_options_hold_in_every_turn_of_a_replay(engines, chat, tmp_path):
     replayed(chat, tmp_path / "one", "--runs", "1", "--drafter", "ngram", "--length", "3")
     assert {each.spec for each in engines[0].requests} == {Spec(drafter="ngram")}
     assert {each.sampling.length for each in engines[0].requests} == {3}
+
+
+def test_nothing_measured_is_no_success(engines, tmp_path):
+    engines[:] = [ScriptedEngine([EngineError("No.", "Do.")])]
+    how = ["--runs", "3", "--out", str(tmp_path / "out")]
+    assert main(["bench", "code", *how]) == 3
+
+
+def test_a_bug_is_no_regression(engines, monkeypatch, capsys):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("tokenhud.tui.experiments.benchmark", broken)
+    assert main(["bench", "code"]) == 3
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert not engines
+
+
+def test_of_several_files_the_worst_verdict_counts(engines, chat, tmp_path):
+    engines[:] = [Loading(noisy(20)), Loading(noisy(27)), Loading(noisy(20))]
+    replayed(chat, tmp_path / "one")
+    how = ["--warmup", "1", "--baseline", str(tmp_path / "one"), "--out", str(tmp_path / "both")]
+    assert main(["replay", str(chat), str(chat), *how]) == 1
+    assert {path.name for path in (tmp_path / "both").iterdir()} == {"1", "2"}
+
+
+def test_interrupting_one_file_leaves_the_others(engines, chat, tmp_path, capsys):
+    class Interrupted(Loading):
+        def stream(self, request: Request) -> Iterator[Event]:
+            yield from super().stream(request)
+            yield Stop(0, "cancelled")
+
+    engines[:] = [Interrupted(noisy(20)), Loading(noisy(20))]
+    assert main(["replay", str(chat), str(chat), "--out", str(tmp_path / "out")]) == 3
+    assert len(engines) == 1  # the second was never opened
+    assert f"--out {tmp_path / 'out'} goes on" in capsys.readouterr().err
+
+
+def test_results_may_go_to_the_working_folder(engines, tmp_path, monkeypatch):
+    engines[:] = [Loading(noisy(20))]
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "mine.txt").write_text("mine", "utf-8")
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["bench", "code", "--runs", "1", "--out", "."]) == 0
+    assert (tmp_path / "here-2" / RAW).is_file()
+    assert main(["report", str(tmp_path / "here-2"), "--out", "."]) == 0
+    assert (tmp_path / "here" / "report.md").is_file()
+
+
+def test_the_system_text_of_the_command_holds_in_every_turn(engines, chat, tmp_path):
+    engines[:] = [Loading(noisy(20))]
+    replayed(chat, tmp_path / "one", "--runs", "1", "--system", "Be brief.")
+    assert {each.messages[0].content for each in engines[0].requests} == {"Be brief."}
+
+
+def test_charts_can_be_svg(engines, chat, tmp_path):
+    engines[:] = [Loading(noisy(20))]
+    replayed(chat, tmp_path / "one", "--svg")
+    assert list((tmp_path / "one").glob("*.svg"))
+    assert not list((tmp_path / "one").glob("*.png"))

@@ -10,6 +10,7 @@ from typing import Any
 from .engines.events import EngineError, Stop
 from .engines.options import Sampling, Spec, from_record
 from .engines.process import ProcessEngine
+from .sessions.bench.apart import Apart
 from .sessions.bench.asking import benchmark, replay_plan
 from .sessions.bench.chart import Chart
 from .sessions.bench.charts import charts
@@ -143,7 +144,7 @@ def replay(
 
 
 def _run(plan: Plan, cases: Sequence[Case], out: Path | None, watch: Watch | None) -> Result:
-    engine = ProcessEngine()
+    engine = Apart(ProcessEngine)
     try:
         return _watched(run_plan(engine, plan, cases, out or new_name(plan.purpose)), watch)
     finally:

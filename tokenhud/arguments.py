@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NoReturn
 
+from .engines.events import EngineError
 from .engines.options import Options, Sampling, Spec, from_record, limits
 from .sessions.bench.methods import typed
 from .sessions.bench.plan import Value
 
+BENCH_LENGTH = 128  # most tokens of an answer, where nobody says
+USUAL: dict[str, Value] = {"length": BENCH_LENGTH, "seed": 0}
 EXIT_ERROR = 3  # 1 and 2 are verdicts of comparisons: see docs/results.md
 
 
@@ -67,6 +70,37 @@ def share(text: str) -> float:
     if not 0 <= number < 1:
         raise argparse.ArgumentTypeError(f"{text} is no share such as 10% or 0.1")
     return number
+
+
+def add_prompts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "prompts",
+        nargs="*",
+        metavar="PROMPT",
+        help="S1 to S6, dialogue, translate, long, code, rewrite, quote; scenarios, prompts, all; "
+        "or a FILE.jsonl of them",
+    )
+    parser.add_argument(
+        "--exact",
+        action="append",
+        default=[],
+        metavar="P,N",
+        help="exactly P prompt tokens and N answer tokens, whatever the model says",
+    )
+
+
+def pairs(texts: list[str]) -> list[tuple[int, int]]:
+    """Raises EngineError for what is not two counts."""
+    found = []
+    for text in texts:
+        parts = text.split(",")
+        try:
+            prompt, length = map(count, parts)
+        except (argparse.ArgumentTypeError, ValueError):
+            told = f"--exact takes two counts, not {text!r}."
+            raise EngineError(told, "Use: --exact 512,128") from None
+        found.append((prompt, length))
+    return found
 
 
 def _add_options(parser: argparse.ArgumentParser, options: type[Options], title: str) -> None:

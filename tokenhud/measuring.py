@@ -6,18 +6,30 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import Parser, chosen, count, count_or_none, given_options, options, share
+from .arguments import (
+    BENCH_LENGTH,
+    USUAL,
+    Parser,
+    add_prompts,
+    chosen,
+    count,
+    count_or_none,
+    given_options,
+    options,
+    pairs,
+    share,
+)
 from .engines.events import EngineError
 from .engines.options import Sampling, Spec
 from .kernels.bench.conditions import EFFORTS
+from .loading import add_load
+from .sessions.bench.answers import MEASURES
 from .sessions.bench.plan import RUNS, WARMUP, Value
 from .sessions.prompts import PROMPTS
 
 if TYPE_CHECKING:
     from .tui.experiments import Asked
 
-BENCH_LENGTH = 128  # most tokens of an answer, where nobody says
-USUAL: dict[str, Value] = {"length": BENCH_LENGTH, "seed": 0}
 KINDS = ("run", "sweep", "load", "peers", "screen", "gpu", "profile")  # of bench; run is usual
 
 
@@ -45,16 +57,16 @@ def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="measure: methods by prompts; see bench run --help")
     kinds = bench.add_subparsers(title="benchmarks", parser_class=Parser, required=True)
     run = kinds.add_parser("run", parents=[options(), _asked()], help="methods by prompts (usual)")
-    _add_prompts(run)
+    add_prompts(run)
     _add_methods(run)
     run.set_defaults(run=_bench)
     sweep = kinds.add_parser("sweep", parents=[options(), _asked()], help="values of one setting")
     sweep.add_argument("name", metavar="NAME", help="a setting, such as gamma or threads")
     sweep.add_argument("values", metavar="N,N,...", help="its values")
-    _add_prompts(sweep)
+    add_prompts(sweep)
     _add_methods(sweep)
     sweep.set_defaults(run=_sweep)
-    _add_load(kinds)
+    add_load(kinds)
 
     samples = Parser(add_help=False)
     samples.add_argument("--runs", type=int, default=RUNS, metavar="N")
@@ -81,47 +93,6 @@ def _add_bench(commands: Any) -> None:
     profile.add_argument("--json", action="store_true", help="print it as JSON")
     profile.add_argument("--out", type=Path, metavar="DIR", help="write profile.json here")
     profile.set_defaults(run=_bench_profile)
-
-
-def _add_prompts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "prompts",
-        nargs="*",
-        metavar="PROMPT",
-        help="S1 to S6, dialogue, translate, long, code, rewrite, quote; scenarios, prompts, all; "
-        "or a FILE.jsonl of them",
-    )
-    parser.add_argument(
-        "--exact",
-        action="append",
-        default=[],
-        metavar="P,N",
-        help="exactly P prompt tokens and N answer tokens, whatever the model says",
-    )
-
-
-def _add_load(kinds: Any) -> None:
-    load = kinds.add_parser(
-        "load", parents=[options()], help="a server under load (usual with --concurrency)"
-    )
-    _add_prompts(load)
-    load.add_argument(
-        "--concurrency", required=True, metavar="N,N,...", help="requests in flight, level by level"
-    )
-    load.add_argument("--requests", type=count, metavar="N", help="of a level at most (32)")
-    load.add_argument(
-        "--duration", type=count, metavar="S", help="seconds of a level at most (300)"
-    )
-    load.add_argument(
-        "--goodput",
-        nargs="+",
-        default=[],
-        metavar="NAME:MS",
-        help="limits of ttft, tpot and e2el within which a request is good; after the prompts",
-    )
-    load.add_argument("--out", type=Path, metavar="DIR", help="results go here")
-    load.add_argument("--json", action="store_true", help="print load.json")
-    load.set_defaults(run=_load)
 
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:
@@ -158,6 +129,7 @@ def _asked() -> Parser:
     )
     asked.add_argument("--json", action="store_true", help="print result.json")
     asked.add_argument("--full", action="store_true", help="print every table of report.md")
+    asked.add_argument("--svg", action="store_true", help="write the charts as SVG, not PNG")
     asked.add_argument("--chart", action="store_true", help="draw the charts in the terminal too")
     return asked
 
@@ -165,7 +137,11 @@ def _asked() -> Parser:
 def _verdict() -> Parser:
     verdict = Parser(add_help=False)
     verdict.add_argument(
-        "--metric", default="decode_tps", metavar="NAME", help="what is judged (decode_tps)"
+        "--metric",
+        default="decode_tps",
+        choices=[name for name, each in MEASURES.items() if each.better],
+        metavar="NAME",
+        help="what is judged: decode_tps (usual), ttft_ms, prefill_tps, e2e_tps, peak_rss, …",
     )
     verdict.add_argument(
         "--threshold", type=share, default=0.1, metavar="SHARE", help="a regression's size (10%%)"
@@ -256,34 +232,14 @@ def _add_kernels_and_kpi(commands: Any) -> None:
 def _bench(given: argparse.Namespace) -> int:
     from .tui.experiments import bench
 
-    return bench(given.prompts, _pairs(given.exact), given.methods, _how(given))
+    return bench(given.prompts, pairs(given.exact), given.methods, _how(given))
 
 
 def _sweep(given: argparse.Namespace) -> int:
     from .tui.experiments import sweep
 
-    what = given.prompts, _pairs(given.exact), given.methods
+    what = given.prompts, pairs(given.exact), given.methods
     return sweep(given.name, given.values, *what, _how(given))
-
-
-def _load(given: argparse.Namespace) -> int:
-    from .sessions.bench.load import DURATION, REQUESTS, Bounds
-    from .tui.load_report import Asked, bench_load
-
-    return bench_load(
-        Asked(
-            spec=chosen(Spec, given),
-            sampling=chosen(Sampling, given, USUAL),
-            prompts=given.prompts,
-            exact=_pairs(given.exact),
-            system=getattr(given, "system", None),
-            concurrency=given.concurrency,
-            bounds=Bounds(given.requests or REQUESTS, float(given.duration or DURATION)),
-            goodput=given.goodput,
-            out=given.out,
-            as_json=given.json,
-        )
-    )
 
 
 def _replay(given: argparse.Namespace) -> int:
@@ -315,18 +271,8 @@ def _how(given: argparse.Namespace) -> Asked:
         as_json=given.json,
         full=given.full,
         chart=given.chart,
+        svg=given.svg,
     )
-
-
-def _pairs(texts: list[str]) -> list[tuple[int, int]]:
-    """Raises EngineError for what is not two counts."""
-    found = []
-    for text in texts:
-        parts = text.split(",")
-        if len(parts) != 2 or not all(each.isascii() and each.isdecimal() for each in parts):
-            raise EngineError(f"--exact takes two counts, not {text!r}.", "Use: --exact 512,128")
-        found.append((max(1, int(parts[0])), max(1, int(parts[1]))))
-    return found
 
 
 def _compare_quant(given: argparse.Namespace) -> int:

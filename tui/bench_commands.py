@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..engines.events import EngineError, Progress
-from ..engines.options import Sampling
-from ..sessions.bench.asking import benchmark, described, replay_chat, replay_plan
+from ..engines.options import OptionError, Sampling
+from ..sessions.bench.asking import benchmark, described, own, replay_chat, replay_plan
 from ..sessions.bench.comparison import compare
 from ..sessions.bench.experiment import Doing
 from ..sessions.bench.folder import new_name
@@ -19,7 +19,7 @@ from ..sessions.bench.result import Result, read_result
 from ..sessions.bench.running import run_plan
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
-from ..sessions.places import locate, session_folder
+from ..sessions.places import is_there, locate, session_folder
 from . import grammar
 from .experiment_words import doing, notice
 from .grammar import Command, Reply, Value
@@ -55,10 +55,11 @@ def replay_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
     files, texts = _split(values)
 
     def planned() -> tuple[Plan, tuple[Case, ...]]:
-        if not files:
-            return replay_chat(chat.log.records, texts, chat.spec.model)
-        path = _file(" ".join(files))
-        plan, cases, _ = replay_plan(path, texts, {"model": chat.spec.model})
+        if not files and (not chat.log.left_out or chat.log.path is None):
+            return replay_chat(chat.log.records, texts, chat.spec)
+        path = _file(" ".join(files)) if files else chat.log.path  # memory has its end alone
+        assert path
+        plan, cases, _ = replay_plan(path, texts, own(chat.spec))
         return plan, cases
 
     return _run(chat, planned)
@@ -81,7 +82,14 @@ def compare_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
             return Reply(as_text(here, comparison, width=WIDTH))
     except EngineError as error:
         return Reply(str(error), ok=False)
-    return _run(chat, lambda: replay_chat(chat.log.records, sides, chat.spec.model), judged=True)
+    return _run(chat, lambda: _two(replay_chat(chat.log.records, sides, chat.spec)), judged=True)
+
+
+def _two(planned: tuple[Plan, tuple[Case, ...]]) -> tuple[Plan, tuple[Case, ...]]:
+    """Raises EngineError for a name that stands for several methods."""
+    if len(planned[0].methods) != 2:
+        raise EngineError("/compare takes two methods.", "/bench CODE with A, B, C takes more.")
+    return planned
 
 
 def _run(chat: Chat, planned: Planned, judged: bool = False) -> Reply:
@@ -124,7 +132,10 @@ def _measured(chat: Chat, plan: Plan, cases: Sequence[Case]) -> Generator[Said, 
 
 def _reloaded(chat: Chat, plan: Plan, cases: Sequence[Case]) -> Iterator[Said]:
     """Makes ready what the chat uses, where something else was loaded."""
-    used = {weights(options(plan, case, each)[0]) for case in cases for each in plan.methods}
+    try:
+        used = {weights(options(plan, case, each)[0]) for case in cases for each in plan.methods}
+    except OptionError:  # told by the answer
+        used = set()
     if used != {weights(chat.spec)}:
         yield from (each for each in chat.load() if isinstance(each, Progress))
 
@@ -160,10 +171,7 @@ def _file(name: str) -> Path:
 
 
 def _result_path(text: str) -> Path | None:
-    if text.startswith(("/", "~")):
-        path = Path(text).expanduser()
-        return path if path.exists() else None
-    return None
+    return Path(text).expanduser() if text.startswith(("/", "~")) and is_there(text) else None
 
 
 METHODS = "PROMPT… with METHOD, …"

@@ -24,12 +24,13 @@ from ..sessions.bench.running import run_plan
 from ..sessions.bench.runs import Run
 from ..sessions.bench.written import as_json, as_text, draw, write
 from ..sessions.clean import one_line
-from ..sessions.places import session_folder, session_path
+from ..sessions.places import is_there, session_folder, session_path
 from ..sessions.trials import CancelledError
 from .experiment_words import doing, notice
-from .plain import cancelled_by_interrupt, progress, tell
+from .plain import cancelled_by_interrupt, progress, tell, until_reader_leaves
 
-PASSED, INTERRUPTED = 0, 3
+PASSED, FAILED = 0, 3
+SEVERITY = (PASSED, 2, 1, FAILED)  # a regression is worse than not to know
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Asked:
     as_json: bool
     full: bool  # every table
     chart: bool
+    svg: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +86,23 @@ def replay(files: Sequence[str], methods: Sequence[str], judged: Judged, asked: 
     """Exit status: 0 passed or nothing was judged, 1 a regression, 2 inconclusive, 3 interrupted
     or not comparable, the worst of all files. Raises EngineError."""
     baseline = read_result(_file(judged.baseline)) if judged.baseline else None
-    status = PASSED
+    out = asked.out or (new_name("replay") if len(files) > 1 else None)
+    statuses = []
     for number, file in enumerate(files, start=1):
         plan, cases, notes = replay_plan(_file(file), methods, asked.typed)
+        if asked.system is not None:
+            cases = tuple(replace(each, system=asked.system) for each in cases)
         for note in notes:
             tell(sys.stderr, note)
-        out = asked.out / f"{number}" if asked.out and len(files) > 1 else asked.out
+        own = out / f"{number}" if out and len(files) > 1 else out
         verdict: Callable[[Result], Comparison] | None = None
         if baseline:
             verdict = against(baseline, judged.metric, judged.threshold)
-        status = max(status, _shown(plan, cases, replace(asked, out=out), verdict))
-    return status
+        try:
+            statuses.append(_run(plan, cases, replace(asked, out=own), verdict))
+        except CancelledError:
+            return _interrupted(out or asked.out)
+    return max(statuses, key=SEVERITY.index)
 
 
 def compare(
@@ -115,6 +123,11 @@ def compare(
     plan, cases = benchmark(
         prompts, (), (reference, candidate), asked.spec, asked.sampling, asked.system
     )
+    if len(plan.methods) != 2:
+        raise EngineError(
+            f"{reference} and {candidate} are {len(plan.methods)} methods.",
+            "Compare two; `tokenhud bench -m` takes more.",
+        )
 
     def verdict(found: Result) -> Comparison:
         first, second = (each.name for each in plan.methods)
@@ -130,33 +143,51 @@ def _shown(
     verdict: Callable[[Result], Comparison] | None = None,
 ) -> int:
     """Runs, writes and prints; returns the exit status."""
-    plan = replace(plan, runs=asked.runs, warmup=asked.warmup)
     folder = asked.out or new_name(plan.purpose)
+    try:
+        return _run(plan, cases, replace(asked, out=folder), verdict)
+    except CancelledError:
+        return _interrupted(folder)
+
+
+def _interrupted(folder: Path | None) -> int:
+    tell(sys.stderr, f"Interrupted; the same command with --out {folder} goes on.")
+    return FAILED
+
+
+def _run(
+    plan: Plan,
+    cases: Sequence[Case],
+    asked: Asked,
+    verdict: Callable[[Result], Comparison] | None,
+) -> int:
+    """As `_shown`; raises CancelledError."""
+    plan = replace(plan, runs=asked.runs, warmup=asked.warmup)
     engine = Apart(ProcessEngine)
     try:
         with cancelled_by_interrupt(engine):
-            found = _told(run_plan(engine, plan, cases, folder), plan)
-    except CancelledError:
-        tell(sys.stderr, f"Interrupted; the same command with --out {folder} goes on.")
-        return INTERRUPTED
+            running = run_plan(engine, plan, cases, asked.out or new_name(plan.purpose))
+            found = _told(running, plan)
     finally:
         engine.close()
     comparison = verdict(found) if verdict else None
-    _print(found, comparison, asked)
-    paths = write(found, comparison)
+    paths = write(found, comparison, asked.svg)  # first: whoever reads what is printed may leave
     names = ", ".join(path.name for path in paths)
     tell(sys.stderr, f"Written to {one_line(str(paths[0].parent), 2000)}: {names}")
-    return comparison.exit_status if comparison else PASSED
+    status = comparison.exit_status if comparison else PASSED if found.measured else FAILED
+    _print(found, comparison, asked)
+    return status
 
 
 def _print(found: Result, comparison: Comparison | None, asked: Asked) -> None:
-    if asked.as_json:
-        print(as_json(found, comparison))
-        return
     width = get_terminal_size().columns if sys.stdout.isatty() else None
-    print(as_text(found, comparison, asked.full, width))
-    if asked.chart:
-        print(f"\n{draw(found)}")
+    with until_reader_leaves():  # the exit status is the verdict's, whoever reads this
+        if asked.as_json:
+            print(as_json(found, comparison), flush=True)
+            return
+        print(as_text(found, comparison, asked.full, width), flush=True)
+        if asked.chart:
+            print(f"\n{draw(found)}", flush=True)
 
 
 def _told(steps: Generator[Told, None, Result], plan: Plan) -> Result:
@@ -190,9 +221,8 @@ def _file(text: str) -> Path:
 
 
 def _existing(text: str) -> Path | None:
-    path = Path(text).expanduser()
-    if path.exists():
-        return path
+    if is_there(text):
+        return Path(text).expanduser()
     try:
         named = session_path(text, session_folder())
     except EngineError:

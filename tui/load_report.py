@@ -21,7 +21,7 @@ from ..sessions.clean import one_line
 from .plain import progress, tell
 
 PASSED, FAILED = 0, 3
-MOST = 1024  # requests in flight
+MOST = 512  # requests in flight: each takes a file descriptor, of which many systems give 1024
 
 
 @dataclass(frozen=True, slots=True)

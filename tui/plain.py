@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -69,6 +70,15 @@ def cancelled_by_interrupt(asked: Chat | Engine) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def until_reader_leaves() -> Iterator[None]:
+    """Ends in silence where the reader of our output does, as `| head`."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell(err: TextIO, sentence: str) -> None:

@@ -41,9 +41,10 @@ def kpi_command(_: Chat, values: tuple[Value, ...]) -> Reply:
 def _kpi(names: list[str]) -> Told:
     """In a process of its own: the screen's must not load torch, or hold a GPU."""
     from ..sessions.bench.saved_results import kept
+    from ..sessions.bench.written import RESULT
 
-    found = sorted((str(each.path) for each in kept(results_folder())), reverse=True)
-    folder = ["--results", found[0]] if found else []
+    found = [each.path for each in kept(results_folder()) if (each.path / RESULT).is_file()]
+    folder = ["--results", str(found[0])] if found else []
     command = [sys.executable, "-P", "-m", "tokenhud", "kpi", *folder, "--", *names]
     run = subprocess.run(
         command, capture_output=True, check=False, text=True, stdin=subprocess.DEVNULL

@@ -25,7 +25,10 @@ def report(folders: Sequence[Path], out: Path | None, as_json: bool, listed: boo
         print(listing(found))
         return 0
     text = json.dumps(report_record(found), allow_nan=False) if as_json else written(found)
+    if out and out.is_dir():
+        out /= "report.json" if as_json else "report.md"
     if out:
+        out = out.expanduser().absolute()
         tell(sys.stderr, f"Written: {write_new_text(out.parent, out.name, text)}")
     else:
         print(text)
@@ -47,8 +50,8 @@ def listing(found: Sequence[Saved]) -> str:
 
 def _line(each: Saved) -> str:
     holds = ", ".join(each.methods) or ", ".join(path.name for path in each.single)
-    when = each.created[:16].replace("T", " ")
-    return f"{when:16}  {each.purpose:8} {one_line(holds, 60)}\n  {one_line(str(each.path))}"
+    when, purpose = one_line(each.created[:16]).replace("T", " "), one_line(each.purpose, 20)
+    return f"{when:16}  {purpose:8} {one_line(holds, 60)}\n  {one_line(str(each.path))}"
 
 
 def _found(folders: Sequence[Path]) -> list[Saved]:

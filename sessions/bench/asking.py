@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from ...engines.events import EngineError
-from ...engines.options import DRAFTERS, QUANTIZATIONS, Sampling, Spec
+from ...engines.options import CHOSEN_HERE, DRAFTERS, QUANTIZATIONS, Sampling, Spec
 from ..clean import one_line
 from ..records import Record
 from .comparison import Comparison, compare
@@ -54,17 +54,14 @@ def replay_plan(
     path: Path, texts: Sequence[str], typed: Mapping[str, Value]
 ) -> tuple[Plan, tuple[Case, ...], tuple[str, ...]]:
     """The chat in the log at `path`, answered as it was or by other methods, with what is `typed`
-    changed in each; and what a person should know of it. A log may name any file, so weights of
-    another name than the included model's are loaded only where they are typed. Raises
-    EngineError."""
+    changed in each; and what a person should know of it. A log may name any model and server, so
+    others than the usual ones are used only where they are typed. Raises EngineError."""
     said = read_replay(path)
-    if said.spec.model != Spec().model and "model" not in typed:
-        model = one_line(said.spec.model, 80)
-        raise EngineError(
-            f"The chat ran on {model}, which a log may not choose.", f"Add --model {model}"
-        )
+    _require_own(said, typed)
     plan, cases = _replayed(said, texts, typed)
     notes = [f"{one_line(path.name)}: {each}, so the chat is partial." for each in said.problems]
+    if said.unread > len(said.problems):
+        notes.append(f"{said.unread - len(said.problems)} more lines like these.")
     skipped = sum(each.skip for each in cases)
     if skipped:
         notes.append(
@@ -74,10 +71,15 @@ def replay_plan(
 
 
 def replay_chat(
-    records: Sequence[Record], texts: Sequence[str], model: str
+    records: Sequence[Record], texts: Sequence[str], spec: Spec
 ) -> tuple[Plan, tuple[Case, ...]]:
-    """As `replay_plan`, a chat in memory on the weights that it holds."""
-    return _replayed(replay_records(records), texts, {"model": model})
+    """As `replay_plan`, a chat in memory on the models and the server of `spec`."""
+    return _replayed(replay_records(records), texts, own(spec))
+
+
+def own(spec: Spec) -> dict[str, Value]:
+    """What only the person at this machine chooses."""
+    return {name: getattr(spec, name) for name in CHOSEN_HERE}
 
 
 def against(baseline: Result, measure: str, threshold: float) -> Callable[[Result], Comparison]:
@@ -112,8 +114,20 @@ def _replayed(said: Replay, texts: Sequence[str], typed: Mapping[str, Value]) ->
     return plan, said.cases
 
 
+def _require_own(said: Replay, typed: Mapping[str, Value]) -> None:
+    usual = Spec()
+    for name in CHOSEN_HERE:
+        asked = [getattr(said.spec, name), *(each.changes.get(name) for each in said.cases)]
+        others = [each for each in asked if each not in (None, getattr(usual, name))]
+        if others and name not in typed:
+            word, option = one_line(str(others[0]), 80), name.replace("_", "-")
+            raise EngineError(
+                f"The chat ran on {word}, which a log may not choose.", f"Add --{option} {word}"
+            )
+
+
 def _name(typed: Mapping[str, Value]) -> str:
-    told = [f"{name}={value}" for name, value in typed.items() if name not in ("model", "url")]
+    told = [f"{name}={value}" for name, value in typed.items() if name not in CHOSEN_HERE]
     return one_line(" ".join(told), 60) or RECORDED
 
 

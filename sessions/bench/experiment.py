@@ -4,6 +4,7 @@ methods alike."""
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,9 +13,11 @@ from ...engines.options import OptionError, Sampling, Spec
 from ...engines.remote_kinds import LAUNCH
 from ..records import Record, Trial
 from ..trials import CancelledError
+from .apart import Apart
 from .plan import Case, Method, Plan, messages, options, weights
 from .runs import Run, runs
 
+TRIES = 2  # of a case by a method, before it is given up
 Pass = tuple[str, int]  # a method by its name, and which pass through all cases
 
 
@@ -44,8 +47,8 @@ Told = Doing | LeftOut | Run | Event
 @dataclass(slots=True)
 class Experiment:
     """`record` keeps all that happens; what came to an end before is not run again. Iterate `run`
-    once. It raises CancelledError where the person cancels. An `engine` that answers here and asks
-    servers too holds all of them at a time, as Apart does."""
+    once. It raises CancelledError where the person cancels. What fails is tried TRIES times. Only
+    an Apart engine keeps the weights of this machine while a server answers."""
 
     engine: Engine
     plan: Plan
@@ -53,10 +56,12 @@ class Experiment:
     record: Callable[[Record], None]
     finished: Collection[Pass] = ()
     clock: Callable[[], int] = time.perf_counter_ns
+    _failed: Counter[tuple[str, str]] = field(default_factory=Counter)
     _impossible: set[tuple[str, str]] = field(default_factory=set)
-    _held: dict[str, tuple[object, ...]] = field(default_factory=dict)  # warmed up, by address
-    _told: dict[str, tuple[object, ...]] = field(default_factory=dict)  # loaded, by address
+    _held: dict[str, tuple[object, ...]] = field(default_factory=dict)  # answered last, by slot
+    _told: dict[str, tuple[object, ...]] = field(default_factory=dict)  # loaded, by slot
     _done: int = 0
+    _extra: int = 0
     _took: list[int] = field(default_factory=list)
 
     def run(self) -> Iterator[Told]:
@@ -80,30 +85,33 @@ class Experiment:
     def _pass(self, method: Method, number: int) -> Iterator[Told]:
         """All cases in their order, as one chat: what a case shares with the one before it is held,
         as it was when a person chatted."""
-        yield from self._warmed(method, number)
         fresh = True
         for at, case in enumerate(self.cases):
             if case.skip or (method.name, case.name) in self._impossible:
                 continue
             fresh = fresh or case.after is None
             yield self._doing(method, case)
+            if self._is_other(method, case) and number:
+                self._extra += 1
+                yield from self._answer(method, at, 0, True)  # after a load, no measurement
+                fresh = True
+                if (method.name, case.name) in self._impossible:
+                    continue
             yield from self._answer(method, at, number, fresh)
             fresh = False
 
-    def _warmed(self, method: Method, number: int) -> Iterator[Told]:
-        """One answer that is no measurement, where other weights were used before."""
-        first = next((at for at, each in enumerate(self.cases) if not each.skip), None)
-        if first is None:
-            return
+    def _is_other(self, method: Method, case: Case) -> bool:
+        """Other weights than those that answered last; from now on they are."""
         try:
-            spec, _ = options(self.plan, self.cases[first], method)
+            spec, _ = options(self.plan, case, method)
         except OptionError:
-            return  # told by the answer
-        wanted = weights(spec)
-        loaded = bool(self._held) and self._held.get(spec.url) != wanted
-        self._held[spec.url] = wanted
-        if loaded and number and (method.name, self.cases[first].name) not in self._impossible:
-            yield from self._answer(method, first, 0, True)
+            return False  # told by the answer
+        before = self._held.get(self._slot(spec))
+        self._held[self._slot(spec)] = weights(spec)
+        return before is not None and before != weights(spec)
+
+    def _slot(self, spec: Spec) -> str:
+        return spec.url if isinstance(self.engine, Apart) else ""
 
     def _answer(self, method: Method, at: int, number: int, fresh: bool) -> Iterator[Told]:
         case = self.cases[at]
@@ -124,6 +132,7 @@ class Experiment:
         try:
             spec, sampling = _possible(self.plan, case, method)
         except OptionError as error:
+            self._impossible.add((method.name, case.name))
             yield Stop(self.clock(), "error", what=str(error), remedy="Change the method.")
             return
         for event in self._loading(spec):
@@ -136,8 +145,8 @@ class Experiment:
     def _loading(self, spec: Spec) -> Iterator[Event]:
         """An engine tells by itself only once what it has loaded, which may have been before; the
         log must name the weights that answer."""
-        if self._told.get(spec.url) != weights(spec):
-            self._told[spec.url] = weights(spec)
+        if self._told.get(self._slot(spec)) != weights(spec):
+            self._told[self._slot(spec)] = weights(spec)
             yield from self.engine.load(spec)
 
     def _outcome(self, kept: list[Record]) -> Iterator[Told]:
@@ -146,7 +155,9 @@ class Experiment:
             raise CancelledError
         (run,) = runs(kept)
         if stop.reason == "error":
-            self._impossible.add((run.method, run.case))
+            self._failed[run.method, run.case] += 1
+            if self._failed[run.method, run.case] >= TRIES:
+                self._impossible.add((run.method, run.case))
             yield LeftOut(run.method, run.case, f"{stop.what} {stop.remedy}".rstrip())
         yield run
 
@@ -157,10 +168,10 @@ class Experiment:
         return Doing(method.name, case.name, self._done, total, left)
 
     def _total(self) -> int:
-        """Answers of this sitting, but for warm-ups between loads."""
+        """Answers of this sitting, warm-ups between loads as they come."""
         cases = sum(not each.skip for each in self.cases)
         left = len(self.plan.methods) * self.plan.runs - len(self.finished)
-        return cases * (left + self.plan.warmup * len(self._unfinished()))
+        return self._extra + cases * (left + self.plan.warmup * len(self._unfinished()))
 
 
 def _possible(plan: Plan, case: Case, method: Method) -> tuple[Spec, Sampling]:
@@ -176,18 +187,23 @@ def _possible(plan: Plan, case: Case, method: Method) -> tuple[Spec, Sampling]:
     return spec, sampling
 
 
-def finished_passes(cases: Sequence[Case], found: Iterable[Run]) -> set[Pass]:
-    """The passes in which every case came to its end, or can't."""
+def finished_passes(plan: Plan, cases: Sequence[Case], found: Iterable[Run]) -> set[Pass]:
+    """The passes in which every case came to its end, or was given up."""
     wanted = {each.name for each in cases if not each.skip}
     ended: dict[Pass, set[str]] = {}
-    impossible: dict[str, set[str]] = {}
+    failed: Counter[tuple[str, str]] = Counter()
     for run in found:
         if run.metrics.reason == "error":
-            impossible.setdefault(run.method, set()).add(run.case)
+            failed[run.method, run.case] += 1
         if not run.warmup and run.metrics.finished:
             ended.setdefault((run.method, run.number), set()).add(run.case)
+    given_up = {key for key, times in failed.items() if times >= TRIES}
     return {
-        (method, number)
-        for (method, number), names in ended.items()
-        if names | impossible.get(method, set()) >= wanted
+        (method.name, number)
+        for method in plan.methods
+        for number in range(1, plan.runs + 1)
+        if all(
+            case in ended.get((method.name, number), ()) or (method.name, case) in given_up
+            for case in wanted
+        )
     }

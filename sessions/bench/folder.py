@@ -40,7 +40,7 @@ def begin(folder: Path, header: Callable[[], Header], plan: Plan, cases: Sequenc
     """`folder` where it is free or holds the same plan unfinished, begun on the same machine by the
     same versions, else folder-2, folder-3, ...
     Raises EngineError where none can be written."""
-    for path in _numbered(folder):
+    for path in _numbered(_absolute(folder)):
         raw = path / RAW
         try:
             if raw.is_file():
@@ -64,6 +64,18 @@ def begin(folder: Path, header: Callable[[], Header], plan: Plan, cases: Sequenc
     raise AssertionError("numbers never end")
 
 
+def _absolute(folder: Path) -> Path:
+    try:
+        path = folder.expanduser().resolve()
+    except (OSError, RuntimeError):  # links in a circle, or no such person's home
+        path = Path("/")
+    if not path.name:
+        raise EngineError(
+            f"{one_line(str(folder))} can't hold results.", "Name a folder: --out DIR."
+        )
+    return path
+
+
 def _numbered(folder: Path) -> Iterator[Path]:
     yield folder
     for number in count(2):
@@ -78,7 +90,7 @@ def _resumable(raw: Path, now: Header, plan: Plan, cases: Sequence[Case]) -> fro
             return None
         if (began.environment, began.tokenhud_version) != (now.environment, now.tokenhud_version):
             return None
-        done = finished_passes(cases, runs(_whole(raw)))
+        done = finished_passes(plan, cases, runs(_whole(raw)))
     except (EngineError, ValueError):  # no log, or an empty one
         return None
     return None if len(done) >= plan.runs * len(plan.methods) else frozenset(done)

@@ -58,12 +58,15 @@ def load_plan(
     levels: Sequence[int], cases: Sequence[Case], bounds: Bounds, spec: Spec, sampling: Sampling
 ) -> Plan:
     """A method for each level, which is its name; a pass asks each case once. Raises EngineError
-    where no server is named."""
+    where no server is named, and OptionError for a case that asks what cannot be."""
     if not spec.url:
         raise LOCAL
     ways = tuple(Method(str(each)) for each in dict.fromkeys(levels))
     passes = -(-bounds.requests // len(_asked(cases)))
-    return Plan("load", ways, spec, sampling, runs=passes, warmup=1)
+    plan = Plan("load", ways, spec, sampling, runs=passes, warmup=1)
+    for case in cases:
+        options(plan, case, ways[0])
+    return plan
 
 
 async def load(
@@ -109,6 +112,7 @@ class _Level:
     method: Method
     tell: Callable[[Done], object]
     _answers: list[list[Record]] = field(default_factory=list)
+    _done: int = 0
 
     async def run(self) -> None:
         """First every worker opens its connection with a warm-up."""
@@ -140,7 +144,8 @@ class _Level:
             self._answers.append(kept)
             await self._answer(at, kept)
             if not warmup:
-                self.tell(Done(int(self.method.name), number + 1, self.bounds.requests))
+                self._done += 1
+                self.tell(Done(int(self.method.name), self._done, self.bounds.requests))
 
     async def _answer(self, at: int, kept: list[Record]) -> None:
         """Nothing that the server caches of one request helps another, where it can be told so."""

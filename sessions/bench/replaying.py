@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...engines.events import EngineError, Loaded, Start, Stop
@@ -16,6 +16,8 @@ from ..records import Clear, Record, TrialGate, Turn, Undo
 from .plan import Case, differences
 from .runs import turn_case
 
+TOLD = 20  # problems
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:
@@ -25,18 +27,21 @@ class Replay:
     spec: Spec
     sampling: Sampling
     loaded: Loaded | None  # the weights that answered last
-    problems: tuple[Problem, ...]  # lines that could not be read, so that the chat is partial
+    problems: tuple[Problem, ...]  # the first lines that could not be read: the chat is partial
+    unread: int = 0  # how many there are
 
 
 def read_replay(path: Path) -> Replay:
     """Raises EngineError where the file is no log, or holds no answer that came to its end."""
-    teller, problems = _Teller(), []
+    teller, problems, unread = _Teller(), [], 0
     for each in read(path):
         if isinstance(each, Problem):
-            problems.append(each)
+            unread += 1
+            problems += [each] if unread <= TOLD else []
         else:
             teller.apply(each)
-    return _replay(teller, tuple(problems), one_line(str(path)))
+    found = _replay(teller, tuple(problems), one_line(str(path)))
+    return replace(found, unread=unread)
 
 
 def replay(records: Iterable[Record]) -> Replay:
@@ -73,6 +78,7 @@ class _Teller:
     _picked: Sampling | None = None  # of the answer under way, its seed included
     _asked: tuple[Spec, Sampling] = field(default_factory=lambda: (Spec(), Sampling()))
     _system: str | None = None
+    _names: set[str] = field(default_factory=set)
 
     def apply(self, record: Record) -> None:
         if not self._gate.outside(record):
@@ -113,7 +119,7 @@ class _Teller:
             self.base = spec, sampling
         self.cases.append(
             Case(
-                name=turn_case(exchange.turn_id),
+                name=self._name(exchange.turn_id),
                 text=exchange.user,
                 after=next((at for at in reversed(self._said[:-1]) if self._has_text(at)), None),
                 reply=exchange.answer,
@@ -123,6 +129,13 @@ class _Teller:
             )
         )
         self._said[-1] = len(self.cases) - 1
+
+    def _name(self, turn_id: int) -> str:
+        """A log that was put together may number two turns alike."""
+        name = turn_case(turn_id)
+        name = name if name not in self._names else f"{name}, case {len(self.cases) + 1}"
+        self._names.add(name)
+        return name
 
     def _has_text(self, at: int | None) -> bool:
         return at is not None and bool(self.cases[at].reply)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -86,7 +87,7 @@ def report_record(found: Sequence[Saved]) -> dict[str, Any]:
     return {
         "tokenhud_version": __version__,
         "results": {
-            each.path.name: {
+            str(each.path): {
                 **({"result": result_record(read_result(each.path), None)} if each.purpose else {}),
                 **{path.name: _json(path) for path in each.single},
             }
@@ -118,9 +119,19 @@ def _word(value: Any) -> str:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"), parse_constant=_refused, parse_float=_finite)
     except (OSError, ValueError, RecursionError):
         raise EngineError(f"{one_line(str(path))} cannot be read.", "Remove it.") from None
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        _refused(digits)
+    return number
 
 
 def _plain(path: Path) -> str:
@@ -130,4 +141,5 @@ def _plain(path: Path) -> str:
 
 
 def _named(each: Saved) -> str:
-    return " · ".join(filter(None, (one_line(each.path.name), each.purpose, each.created[:16])))
+    told = (each.path.name, each.purpose, each.created[:16])
+    return " · ".join(one_line(part, 80) for part in told if part)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...engines.events import EngineError
+from ...engines.options import Sampling, limits
 from ..clean import one_line
+from ..places import is_there
 from ..prompts import PROMPTS
 from .plan import Case, Value
 
@@ -45,9 +48,9 @@ def cases(names: Sequence[str], exact: Sequence[tuple[int, int]] = ()) -> tuple[
     for name in names:
         for each in GROUPS.get(name.lower(), (name,)):
             found += _named(each)
-    twice = [each.name for each in found if sum(each.name == one.name for one in found) > 1]
-    if twice:
-        raise EngineError(f"The prompt {one_line(twice[0], 40)} is there twice.", "Name each once.")
+    name, times = next(iter(Counter(each.name for each in found).most_common(1)), ("", 0))
+    if times > 1:
+        raise EngineError(f"The prompt {one_line(name, 40)} is there twice.", "Name each once.")
     return tuple(found)
 
 
@@ -57,9 +60,8 @@ def _named(name: str) -> list[Case]:
         return [_exact(name.upper(), scenario.prompt, scenario.length)]
     if name.lower() in PROMPTS:
         return [Case(name.lower(), PROMPTS[name.lower()])]
-    path = Path(name).expanduser()
-    if path.suffix.lower() in (".jsonl", ".json", ".txt") or path.is_file():
-        return read_cases(path)
+    if Path(name).suffix.lower() in (".jsonl", ".json", ".txt") or is_there(name):
+        return read_cases(Path(name))
     known = ", ".join((*SCENARIOS, *PROMPTS, *GROUPS))
     raise EngineError(
         f"There is no prompt {one_line(name, 40)}.", f"There are: {known}, and FILE.jsonl."
@@ -77,11 +79,14 @@ def read_cases(path: Path) -> list[Case]:
     EngineError with the line that is none of these."""
     shown = one_line(str(path))
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        text = path.expanduser().read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise EngineError(f"{shown} is not UTF-8 text.", "Save it as UTF-8.") from None
     except OSError as error:
         raise EngineError(f"{shown} cannot be read: {error.strerror}.") from None
+    except RuntimeError:
+        raise EngineError(f"There is no home folder for {shown}.") from None
+    lines = text.replace("\r\n", "\n").split("\n")  # other separators may stand in a prompt
     plain = path.suffix.lower() == ".txt"
     found: list[Case] = []
     for number, line in enumerate(lines, start=1):
@@ -110,8 +115,9 @@ def _conversation(entry: dict[str, Any], name: str, where: str, before: int) -> 
     expected, system = _text(entry, _ANSWERS, where), _text(entry, ("system",), where)
     changes: dict[str, Value] = {}
     if (length := entry.get("output_tokens")) is not None:
-        if type(length) is not int or length < 1:
-            raise EngineError(f"{where}: output_tokens is no whole number of at least 1.")
+        most = limits(Sampling, "length")["high"]
+        if type(length) is not int or not 1 <= length <= most:
+            raise EngineError(f"{where}: output_tokens is no whole number from 1 to {most}.")
         changes["length"] = length
     said = entry.get("messages")
     if said is None:

@@ -44,19 +44,19 @@ def draw(result: Result, width: int = WIDTH, height: int = HEIGHT, colour: bool 
     return "\n\n".join(draw_text(each, width, height, colour, encoding) for each in charts(result))
 
 
-def write(result: Result, comparison: Comparison | None = None) -> list[Path]:
+def write(result: Result, comparison: Comparison | None = None, svg: bool = False) -> list[Path]:
     """Beside the raw log, over nothing that is there. Pictures need matplotlib and are left out
     without it. Raises EngineError where the folder can't be written."""
     assert result.path, "a result that was run has a raw log"
     folder = result.path.parent
-    drawn = charts(result)
+    drawn, kind = charts(result), "svg" if svg else "png"
     written = [
         write_new(folder, RESULT, result_record(result, comparison)),
         write_new_text(folder, SAMPLES, samples_csv(result)),
         write_new_text(folder, REPORT, as_markdown(tables(result, comparison))),
     ]
     with suppress(EngineError):
-        written += [draw_file(each, folder / f"{_name(each.title)}.png") for each in drawn]
+        written += [draw_file(each, folder / f"{_name(each.title)}.{kind}") for each in drawn]
     return written
 
 

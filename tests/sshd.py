@@ -1,0 +1,228 @@
+"""A real sshd on loopback for the present user, and terminals that are logged in over it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import select
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pyte
+
+PROGRAM = str(Path(sys.executable).with_name("tokenhud"))
+PRIVILEGE_SEPARATION = Path("/run/sshd")  # built into Debian's sshd, which needs it as root alone
+SECONDS = 60.0  # for anything, on a busy machine
+SILENCE = 2  # seconds until sshd asks a silent client, and as many until it asks again
+
+
+class UnavailableError(Exception):
+    """No sshd can run here, or nobody can log in; says why."""
+
+
+class Sshd:
+    """Keys and settings lie in `folder`; every session gets `env`."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self._folder = folder
+        self._port = _free_port()
+        self._seen: set[psutil.Process] = set()
+        sshd, ssh, keygen = _tool("sshd"), _tool("ssh"), _tool("ssh-keygen")
+        for key in ("host", "user"):
+            path = str(folder / key)
+            subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+        self._client = [ssh, "-p", str(self._port), "-i", str(folder / "user"), *_client_options()]
+        config = folder / "sshd_config"
+        config.write_text("\n".join(self._settings(env)), encoding="utf-8")
+        line = [sshd, "-f", str(config)]
+        if complaint := subprocess.run([*line, "-t"], capture_output=True, text=True).stderr:
+            raise UnavailableError(f"sshd: {complaint.strip()}")
+        self._log = folder / "sshd.log"
+        self._process = subprocess.Popen(
+            [*line, "-D", "-E", str(self._log)], stdin=subprocess.DEVNULL
+        )
+
+    def wait(self) -> None:
+        """Until somebody can log in. Raises UnavailableError where nobody can."""
+        until(lambda: self._process.poll() is not None or "listening" in self._told(), self._told)
+        if (tried := self.run("true")).returncode:
+            raise UnavailableError(f"no login over ssh: {tried.stderr.strip()} {self._told()}")
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """`command` in a session without a terminal."""
+        line = [*self._client, "127.0.0.1", shlex.join(command)]
+        return subprocess.run(
+            line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS
+        )
+
+    @contextmanager
+    def login(self, *command: str, columns: int = 120, lines: int = 40) -> Iterator[Terminal]:
+        """`command` in a session with a terminal."""
+        line = [*self._client, "-tt", "127.0.0.1", shlex.join(command)]
+        terminal = Terminal(line, columns, lines)
+        try:
+            yield terminal
+        finally:
+            terminal.close()
+
+    def running(self, name: str) -> list[psutil.Process]:
+        """Processes of all sessions whose command line holds `name`."""
+        found = psutil.Process(self._process.pid).children(recursive=True)
+        self._seen.update(found)
+        return [each for each in found if name in " ".join(each.cmdline())]
+
+    def close(self) -> None:
+        """Ends sshd and whatever ever ran in its sessions."""
+        with suppress(psutil.NoSuchProcess):
+            self.running("")
+        for each in self._seen:
+            with suppress(psutil.NoSuchProcess):  # compares the time of its start, too
+                each.kill()
+        self._process.kill()
+        self._process.wait()
+
+    def _told(self) -> str:
+        return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+
+    def _settings(self, env: dict[str, str]) -> list[str]:
+        return [
+            f"ListenAddress 127.0.0.1:{self._port}",
+            f'HostKey "{self._folder / "host"}"',
+            f'AuthorizedKeysFile "{self._folder / "user.pub"}"',
+            f"AllowUsers {getpass.getuser()}",
+            "AuthenticationMethods publickey",
+            "PermitRootLogin prohibit-password",
+            "StrictModes no",  # the folder for temporary files is anyone's
+            "UsePAM no",
+            "PidFile none",
+            "PrintMotd no",
+            f"ClientAliveInterval {SILENCE}",
+            "ClientAliveCountMax 2",
+            "SetEnv " + " ".join(f'"{name}={value}"' for name, value in env.items()),
+            "",
+        ]
+
+
+class Terminal:
+    """What a person has: a window of some size, drawn by an ssh client that runs in it."""
+
+    def __init__(self, client: list[str], columns: int, lines: int) -> None:
+        self._master, self._slave = os.openpty()
+        termios.tcsetwinsize(self._slave, (lines, columns))
+        self._screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self._screen)
+        self.client = subprocess.Popen(
+            client,
+            preexec_fn=lambda: os.login_tty(self._slave),
+            env=os.environ | {"TERM": "xterm-256color"},
+            close_fds=False,
+        )
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self._screen.display)
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def shows(self, pattern: str) -> None:
+        """Reads until the screen holds a match of `pattern`."""
+
+        def seen() -> bool:
+            self._read()
+            return re.search(pattern, self.text) is not None
+
+        until(seen, lambda: f"{pattern!r} is not on\n{self.text}")
+
+    def close(self) -> None:
+        self.client.kill()
+        self.client.wait()
+        os.close(self._slave)
+        os.close(self._master)
+
+    def _read(self) -> None:
+        while select.select([self._master], [], [], 0)[0]:
+            data = os.read(self._master, 65536)
+            # pyte 0.8.2 takes the kitty protocol's private forms for others
+            self._stream.feed(re.sub(rb"\x1b\[[<>?=][0-9;]*[up]", b"", data))
+
+
+@contextmanager
+def sshd(folder: Path, env: dict[str, str]) -> Iterator[Sshd]:
+    """Raises UnavailableError, with the reason, where there can be none."""
+    made = os.geteuid() == 0 and not PRIVILEGE_SEPARATION.exists()
+    if made:
+        with suppress(OSError):  # sshd says what is missing
+            PRIVILEGE_SEPARATION.mkdir(mode=0o755)
+    try:
+        server = Sshd(folder, env)
+        try:
+            server.wait()
+            yield server
+        finally:
+            server.close()
+    finally:
+        if made:
+            with suppress(OSError):
+                PRIVILEGE_SEPARATION.rmdir()
+
+
+def until(seen: Callable[[], bool], told: Callable[[], str], seconds: float = SECONDS) -> None:
+    """Waits for `seen`; fails with what is `told` after `seconds`."""
+    ends = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < ends, told()
+        time.sleep(0.05)
+
+
+def ended(processes: Iterable[psutil.Process]) -> bool:
+    """Whether all are gone; one that waits for its parent to notice is."""
+    return not any(map(_runs, processes))
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _client_options() -> list[str]:
+    """No setting, key, agent or known host of the person's own."""
+    said = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "UserKnownHostsFile": "/dev/null",
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "no",
+        "LogLevel": "ERROR",
+        "EscapeChar": "none",
+    }
+    options = [f"-o{name}={value}" for name, value in said.items()]
+    return ["-F", "/dev/null", *options]
+
+
+def _tool(name: str) -> str:
+    """The path of a program; a person's PATH often lacks that of servers."""
+    found = shutil.which(
+        name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin"
+    )
+    if found is None:
+        raise UnavailableError(f"{name} is not installed")
+    return found
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
