@@ -45,6 +45,11 @@ def count(number: int | None) -> str:
     return ABSENT if number is None else f"{number:,}"
 
 
+def counted(number: int, what: str) -> str:
+    """ "1 prompt", "2 prompts"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def size(amount: float | None) -> str:
     if amount is None:
         return ABSENT

@@ -168,7 +168,7 @@ class TurnMetrics:
     def mean_accepted_length(self) -> float | None:
         """Tokens per pass of the target: 1 for plain decoding. Of a server, per pass that checked
         a draft: what was kept and the target's own token."""
-        if self.remote:
+        if self.remote and self.drafted:
             kept = ratio(self.accepted, self.passes)
             return None if kept is None else 1 + kept
         return ratio(self.tokens, self.passes)

@@ -16,14 +16,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pyte
 
+Seen = TypeVar("Seen")
 PROGRAM = str(Path(sys.executable).with_name("tokenhud"))
 PRIVILEGE_SEPARATION = Path("/run/sshd")  # built into Debian's sshd, which needs it as root alone
 SECONDS = 60.0  # for anything, on a busy machine
-SILENCE = 2  # seconds until sshd asks a silent client, and as many until it asks again
 
 
 class UnavailableError(Exception):
@@ -45,8 +46,8 @@ class Sshd:
         config = folder / "sshd_config"
         config.write_text("\n".join(self._settings(env)), encoding="utf-8")
         line = [sshd, "-f", str(config)]
-        if complaint := subprocess.run([*line, "-t"], capture_output=True, text=True).stderr:
-            raise UnavailableError(f"sshd: {complaint.strip()}")
+        if (checked := subprocess.run([*line, "-t"], capture_output=True, text=True)).returncode:
+            raise UnavailableError(f"sshd: {checked.stderr.strip()}")
         self._log = folder / "sshd.log"
         self._process = subprocess.Popen(
             [*line, "-D", "-E", str(self._log)], stdin=subprocess.DEVNULL
@@ -66,7 +67,7 @@ class Sshd:
         )
 
     @contextmanager
-    def login(self, *command: str, columns: int = 120, lines: int = 40) -> Iterator[Terminal]:
+    def login(self, *command: str, columns: int = 80, lines: int = 40) -> Iterator[Terminal]:
         """`command` in a session with a terminal."""
         line = [*self._client, "-tt", "127.0.0.1", shlex.join(command)]
         terminal = Terminal(line, columns, lines)
@@ -75,18 +76,23 @@ class Sshd:
         finally:
             terminal.close()
 
-    def running(self, name: str) -> list[psutil.Process]:
-        """Processes of all sessions whose command line holds `name`."""
+    def running(self) -> list[psutil.Process]:
+        """All processes of all sessions, each session's own sshd among them."""
         found = psutil.Process(self._process.pid).children(recursive=True)
         self._seen.update(found)
-        return [each for each in found if name in " ".join(each.cmdline())]
+        return found
+
+    def sever(self) -> None:
+        """Ends all connections without a word to either side."""
+        for each in psutil.Process(self._process.pid).children():
+            each.kill()
 
     def close(self) -> None:
-        """Ends sshd and whatever ever ran in its sessions."""
+        """Ends sshd and whatever was ever seen running in its sessions."""
         with suppress(psutil.NoSuchProcess):
-            self.running("")
+            self.running()
         for each in self._seen:
-            with suppress(psutil.NoSuchProcess):  # compares the time of its start, too
+            with suppress(psutil.NoSuchProcess):  # told from a later one of its number
                 each.kill()
         self._process.kill()
         self._process.wait()
@@ -106,10 +112,7 @@ class Sshd:
             "UsePAM no",
             "PidFile none",
             "PrintMotd no",
-            f"ClientAliveInterval {SILENCE}",
-            "ClientAliveCountMax 2",
             "SetEnv " + " ".join(f'"{name}={value}"' for name, value in env.items()),
-            "",
         ]
 
 
@@ -135,14 +138,14 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
-    def shows(self, pattern: str) -> None:
+    def shows(self, pattern: str) -> re.Match[str]:
         """Reads until the screen holds a match of `pattern`."""
 
-        def seen() -> bool:
+        def seen() -> re.Match[str] | None:
             self._read()
-            return re.search(pattern, self.text) is not None
+            return re.search(pattern, self.text)
 
-        until(seen, lambda: f"{pattern!r} is not on\n{self.text}")
+        return until(seen, lambda: f"{pattern!r} is not on\n{self.text}")
 
     def close(self) -> None:
         self.client.kill()
@@ -177,12 +180,15 @@ def sshd(folder: Path, env: dict[str, str]) -> Iterator[Sshd]:
                 PRIVILEGE_SEPARATION.rmdir()
 
 
-def until(seen: Callable[[], bool], told: Callable[[], str], seconds: float = SECONDS) -> None:
-    """Waits for `seen`; fails with what is `told` after `seconds`."""
+def until(
+    seen: Callable[[], Seen | None], told: Callable[[], str], seconds: float = SECONDS
+) -> Seen:
+    """What is `seen` in the end; fails with what is `told` after `seconds`."""
     ends = time.monotonic() + seconds
-    while not seen():
+    while not (found := seen()):
         assert time.monotonic() < ends, told()
         time.sleep(0.05)
+    return found
 
 
 def ended(processes: Iterable[psutil.Process]) -> bool:

@@ -272,3 +272,9 @@ def test_what_a_folder_lacks_is_skipped_and_says_how_to_measure_it(
 def test_limits_are_selected_by_metric() -> None:
     assert select([SPEED], ["other"]) == ()
     assert select([SPEED], []) == select([SPEED], ["decode_tps"]) == (SPEED,)
+
+
+def test_a_limit_on_what_nothing_measures_is_a_mistake(tmp_path: Path) -> None:
+    limits = written(tmp_path, ENTRY.replace("decode_tps", "decode_tpss"))
+    with pytest.raises(EngineError, match="Did you mean decode_tps"):
+        report_kpis([], 1, 1, False, None, limits)

@@ -228,7 +228,12 @@ def test_without_counts_gaps_are_of_pieces_and_rates_absent(tmp_path: Path) -> N
 
 def test_an_answer_of_one_token_has_no_gap_that_is_too_long(tmp_path: Path) -> None:
     start = Start(0, (), 0, False, Spec(url="http://a"), Sampling())
-    one = [start, Chunk(5 * MS, "a", 1), Served(6 * MS, 10, 0, 1), Stop(6 * MS, "stop")]
+    one: list[Record] = [
+        start,
+        Chunk(5 * MS, "a", 1),
+        Served(6 * MS, 10, 0, 1),
+        Stop(6 * MS, "stop"),
+    ]
     assert read_load(logged(tmp_path, one), {"tpot": 1.0}).levels[0].good == 1
 
 

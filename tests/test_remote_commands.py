@@ -188,8 +188,10 @@ def kinds_table() -> list[str]:
 
 
 def flags_table() -> list[str]:
-    head = ("drafter", "gamma", "dtype", "quantize", "kv_type", "flash_attention")
-    head += ("gpu_layers", "threads", "context", "device")
+    head = (
+        *("drafter", "gamma", "dtype", "quantize", "kv_type", "flash_attention"),
+        *("gpu_layers", "threads", "context", "device"),
+    )
     return [_row(each.name, *(_code(each.flags.get(name)) for name in head)) for each in KINDS]
 
 

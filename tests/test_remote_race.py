@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenhud.engines.events import Chunk, Event, Sample, Served, Start, Stop
+from tokenhud.engines.events import Chunk, Engine, Event, Sample, Served, Start, Stop
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions.bench.answers import MEASURES, Answer, answer
 from tokenhud.sessions.bench.apart import Apart
@@ -45,7 +45,7 @@ def here() -> ScriptedEngine:
 
 @pytest.fixture
 def apart(server: Talk, here: ScriptedEngine) -> Apart:
-    engines = iter([here, server.engine])
+    engines: Iterator[Engine] = iter((here, server.engine))
     return Apart(lambda: next(engines))
 
 

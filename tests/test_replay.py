@@ -209,7 +209,7 @@ def test_two_results_are_compared_without_running_anything(engines, chat, tmp_pa
         ("bench --exact 12", "--exact takes two counts"),
         ("bench sweep gamma 2,4 code", "Plain decoding drafts nothing"),
         ("bench sweep color 1,2", "There is no setting color"),
-        ("compare plain . code", "are not of one kind"),
+        ("compare plain . code", "There is no result, log or session plain"),
         ("compare plain plain code", "is there twice"),
         ("bench --exact 0,5", "--exact takes two counts"),
         ("bench ~nobody/x.jsonl", "cannot be read"),

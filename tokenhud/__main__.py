@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 from . import __version__
-from .arguments import EXIT_ERROR, Parser, chosen, options
+from .arguments import EXIT_ERROR, Parser, chosen, given_options, options
 from .engines.events import EngineError
 from .engines.options import OptionError, Sampling, Spec
 from .measuring import add_measuring, completed
@@ -71,6 +71,7 @@ def _chat(given: argparse.Namespace) -> int:
         getattr(given, "system", None),
         given.load,
         given.plain,
+        given_options(Spec, given) | given_options(Sampling, given),
     )
 
 

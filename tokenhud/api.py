@@ -23,6 +23,7 @@ from .sessions.bench.plan import RUNS, WARMUP, Case, Plan
 from .sessions.bench.record import result_record
 from .sessions.bench.result import Result, read_result
 from .sessions.bench.running import run_plan
+from .sessions.bench.scenarios import USUAL
 from .sessions.bench.statistics import ratio, summarise
 from .sessions.bench.tables import as_markdown, tables
 from .sessions.chat import Chat, header
@@ -50,7 +51,7 @@ __all__ = [
     "draw_text",
     "open_chat",
     "ratio",
-    "read_result",
+    "read",
     "replay",
     "result_record",
     "summarise",
@@ -69,17 +70,21 @@ class Answer:
     metrics: TurnMetrics
 
 
-def open_chat(log: Path | None = None, system: str | None = None, **settings: Any) -> Chat:
-    """A chat on an engine process of its own; `settings` are fields of Spec and Sampling. Use it
-    in a `with`, which gives the memory back. Raises OptionError, and EngineError where `log`
-    can't be written."""
+def open_chat(log: Path | str | None = None, system: str | None = None, **settings: Any) -> Chat:
+    """A chat on an engine process of its own, its weights loaded; `settings` are fields of Spec and
+    Sampling. Use it in a `with`, which gives the memory back. Raises OptionError, and EngineError
+    where the weights can't be loaded or `log` not be written."""
     spec, sampling = _split(settings)
     kept = Log.in_memory(header(spec, sampling))
     if log:
-        kept.save_as(log)
+        kept.save_as(Path(log).absolute())
     chat = Chat(ProcessEngine(), kept, spec, sampling)
     if system is not None:
         chat.set("system", system)
+    *_, last = chat.load()
+    if isinstance(last, Stop):
+        chat.close()
+        raise EngineError(last.what, last.remedy)
     return chat
 
 
@@ -99,12 +104,12 @@ def bench(
     exact: Sequence[tuple[int, int]] = (),
     runs: int = RUNS,
     warmup: int = WARMUP,
-    out: Path | None = None,
+    out: Path | str | None = None,
     watch: Watch | None = None,
     **settings: Any,
 ) -> Result:
     """As `tokenhud bench`; `watch` is told every event. Raises EngineError."""
-    spec, sampling = _split(settings)
+    spec, sampling = _split({**USUAL, **settings})
     plan, cases = benchmark(prompts, exact, methods, spec, sampling)
     return _run(replace(plan, runs=runs, warmup=warmup), cases, out, watch)
 
@@ -117,36 +122,43 @@ def sweep(
     methods: Sequence[str] = (),
     runs: int = RUNS,
     warmup: int = WARMUP,
-    out: Path | None = None,
+    out: Path | str | None = None,
     watch: Watch | None = None,
     **settings: Any,
 ) -> Result:
     """As `tokenhud bench sweep`: a method for each value of one setting. Raises EngineError."""
-    spec, sampling = _split(settings)
+    spec, sampling = _split({**USUAL, **settings})
     setting = name, ",".join(map(str, values))
     plan, cases = benchmark(prompts, (), methods, spec, sampling, setting=setting)
     return _run(replace(plan, runs=runs, warmup=warmup), cases, out, watch)
 
 
+def read(path: Path | str) -> Result:
+    """A result folder, its raw log, or a chat's log. Raises EngineError."""
+    return read_result(Path(path))
+
+
 def replay(
-    log: Path,
+    log: Path | str,
     methods: Sequence[str] = (),
     *,
     runs: int = RUNS,
     warmup: int = WARMUP,
-    out: Path | None = None,
+    out: Path | str | None = None,
     watch: Watch | None = None,
     **changes: Any,
 ) -> Result:
     """As `tokenhud replay`; `changes` hold in every turn. Raises EngineError."""
-    plan, cases, _ = replay_plan(log, methods, changes)
+    plan, cases, _ = replay_plan(Path(log), methods, changes)
     return _run(replace(plan, runs=runs, warmup=warmup), cases, out, watch)
 
 
-def _run(plan: Plan, cases: Sequence[Case], out: Path | None, watch: Watch | None) -> Result:
+def _run(plan: Plan, cases: Sequence[Case], out: Path | str | None, watch: Watch | None) -> Result:
     engine = Apart(ProcessEngine)
     try:
-        return _watched(run_plan(engine, plan, cases, out or new_name(plan.purpose)), watch)
+        return _watched(
+            run_plan(engine, plan, cases, Path(out) if out else new_name(plan.purpose)), watch
+        )
     finally:
         engine.close()
 

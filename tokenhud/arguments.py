@@ -12,12 +12,15 @@ from .engines.options import Options, Sampling, Spec, from_record, limits
 from .sessions.bench.methods import typed
 from .sessions.bench.plan import Value
 
-BENCH_LENGTH = 128  # most tokens of an answer, where nobody says
-USUAL: dict[str, Value] = {"length": BENCH_LENGTH, "seed": 0}
 EXIT_ERROR = 3  # 1 and 2 are verdicts of comparisons: see docs/results.md
 
 
 class Parser(argparse.ArgumentParser):
+    """Takes option names whole: what abbreviates one today may be another tomorrow."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **settings})
+
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_ERROR, f"{self.prog}: {message}. See {self.prog} --help.\n")
 

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .arguments import USUAL, add_prompts, chosen, count, options, pairs
+from .arguments import add_prompts, chosen, count, options, pairs
 from .engines.options import Sampling, Spec
+from .sessions.bench.scenarios import USUAL
 
 
 def add_load(kinds: Any) -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import (
-    BENCH_LENGTH,
-    USUAL,
     Parser,
     add_prompts,
     chosen,
@@ -25,6 +23,7 @@ from .kernels.bench.conditions import EFFORTS
 from .loading import add_load
 from .sessions.bench.answers import MEASURES
 from .sessions.bench.plan import RUNS, WARMUP, Value
+from .sessions.bench.scenarios import LENGTH, USUAL
 from .sessions.prompts import PROMPTS
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _add_bench(commands: Any) -> None:
     samples.add_argument("--json", action="store_true", help="print the raw samples, as JSON")
     peers = kinds.add_parser("peers", parents=[options(), samples], help="beside transformers")
     peers.add_argument("prompt", nargs="?", choices=tuple(PROMPTS), default="long")
-    peers.set_defaults(run=_bench_peers, length=str(BENCH_LENGTH))
+    peers.set_defaults(run=_bench_peers, length=str(LENGTH))
     screen = kinds.add_parser("screen", parents=[samples], help="what the screen costs")
     screen.add_argument("--length", type=int, default=200, metavar="N", help="tokens an answer")
     screen.add_argument("--turns", type=int, default=1, metavar="N", help="answers a run")

@@ -35,8 +35,10 @@ def add_sessions(commands: Any) -> None:
     restored.set_defaults(run=_restore)
     exported = verbs.add_parser("export", help="write a session for other programs")
     exported.add_argument("name", help="of the session, or a path")
-    exported.add_argument("--form", choices=FORMS, default="md")
-    exported.add_argument("--to", default="", metavar="PATH", help="a file or folder; - prints it")
+    exported.add_argument("form", nargs="?", choices=FORMS, default="md", help="md where none is")
+    exported.add_argument(
+        "to", nargs="?", default="", metavar="PATH", help="a file or folder, or -"
+    )
     exported.add_argument("--steps", action="store_true", help="csv with a row a step")
     exported.set_defaults(run=_export)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..engines.events import EngineError, Progress
 from ..engines.options import OptionError, Sampling
+from ..sessions import figures
 from ..sessions.bench.asking import benchmark, described, own, replay_chat, replay_plan
 from ..sessions.bench.comparison import compare
 from ..sessions.bench.experiment import Doing
@@ -19,7 +20,8 @@ from ..sessions.bench.result import Result, read_result
 from ..sessions.bench.running import run_plan
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
-from ..sessions.places import is_there, locate, session_folder
+from ..sessions.places import is_there, locate, results_folder, session_folder
+from ..sessions.trials import CancelledError
 from . import grammar
 from .experiment_words import doing, notice
 from .grammar import Command, Reply, Value
@@ -106,8 +108,12 @@ def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], judged: bool) -> Told:
     from ..sessions.bench.written import as_text, write  # here: the chat starts without it
 
     yield _begin(plan, cases)
+    folder = new_name(plan.purpose)
     try:
-        found = yield from _measured(chat, plan, cases)
+        found = yield from _measured(chat, plan, cases, folder)
+    except CancelledError:
+        yield f"Cancelled; what was measured is kept in {one_line(str(folder))}"
+        return
     finally:
         yield from _reloaded(chat, plan, cases)
     names = [each.name for each in plan.methods]
@@ -116,8 +122,10 @@ def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], judged: bool) -> Told:
     yield f"Kept in {one_line(str(write(found, verdict)[0].parent))}"
 
 
-def _measured(chat: Chat, plan: Plan, cases: Sequence[Case]) -> Generator[Said, None, Result]:
-    running = run_plan(chat.engine, plan, cases, new_name(plan.purpose))
+def _measured(
+    chat: Chat, plan: Plan, cases: Sequence[Case], folder: Path
+) -> Generator[Said, None, Result]:
+    running = run_plan(chat.engine, plan, cases, folder)
     while True:
         try:
             step = next(running)
@@ -141,11 +149,11 @@ def _reloaded(chat: Chat, plan: Plan, cases: Sequence[Case]) -> Iterator[Said]:
 
 
 def _begin(plan: Plan, cases: Sequence[Case]) -> str:
-    prompts = sum(not each.skip for each in cases)
-    ways = len(plan.methods)
+    prompts = figures.counted(sum(not each.skip for each in cases), "prompt")
+    ways = figures.counted(len(plan.methods), "method")
     return (
-        f"{prompts} prompts by {ways} methods, {plan.runs} times in turns after {plan.warmup} "
-        "warm-up. Esc ends it."
+        f"{prompts} by {ways}, {plan.runs} times in turns after a warm-up. It takes minutes; "
+        "Esc or Ctrl+C ends it."
     )
 
 
@@ -171,7 +179,11 @@ def _file(name: str) -> Path:
 
 
 def _result_path(text: str) -> Path | None:
-    return Path(text).expanduser() if text.startswith(("/", "~")) and is_there(text) else None
+    """What names a folder or file as a path does, or is called as kept results are."""
+    if "/" in text:
+        return Path(text).expanduser() if is_there(text) else None
+    named = results_folder() / text
+    return named if is_there(str(named)) else None
 
 
 METHODS = "PROMPT… with METHOD, …"

@@ -11,9 +11,9 @@ from ..sessions.chat import Chat
 from . import grammar, session_commands
 from .bench_commands import BENCHES
 from .decoding_commands import DECODING
-from .engine_report import engine_report
 from .grammar import Argument, Call, Command, Problem, Reply, Suggestion, Text, Value, number, whole
 from .library_commands import SESSIONS
+from .remote_commands import REMOTE, for_servers
 from .results_commands import RESULTS
 from .settings import change, setting
 from .trial_commands import TRIALS
@@ -94,10 +94,6 @@ def system(chat: Chat, values: tuple[Value, ...]) -> Reply:
     return Reply("The system text is changed, from the next answer.")
 
 
-def engine(chat: Chat, _: tuple[Value, ...]) -> Reply:
-    return Reply(engine_report(chat))
-
-
 def debug(_chat: Chat, values: tuple[Value, ...]) -> Reply:
     return Reply(f"Steps are {'shown' if values[0] == 'on' else 'hidden'}.", f"debug:{values[0]}")
 
@@ -138,7 +134,7 @@ Esc cancels and keeps the text · F2 changes the HUD · Ctrl+C twice quits
 //text sends a text that begins with a slash"""
 
 
-COMMANDS: tuple[Command, ...] = (
+LOCAL: tuple[Command, ...] = (
     *DECODING,
     *TRIALS,
     *BENCHES,
@@ -192,7 +188,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     *SESSIONS,
     *RESULTS,
-    Command("engine", "what runs, and what else can run here", engine, example="/engine"),
+    *REMOTE,
     Command(
         "debug",
         "show every step: drafted, accepted, emitted, ms",
@@ -210,3 +206,5 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("quit", "save and leave", quit_chat, aliases=("exit", "bye")),
 )
+
+COMMANDS = for_servers(LOCAL)

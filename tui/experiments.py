@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import get_terminal_size
 
-from ..engines.events import EngineError
+from ..engines.events import EngineError, Stop
 from ..engines.options import Sampling, Spec
 from ..engines.process import ProcessEngine
 from ..sessions import figures
@@ -24,7 +24,7 @@ from ..sessions.bench.running import run_plan
 from ..sessions.bench.runs import Run
 from ..sessions.bench.written import as_json, as_text, draw, write
 from ..sessions.clean import one_line
-from ..sessions.places import is_there, session_folder, session_path
+from ..sessions.places import is_there, results_folder, session_folder, session_path
 from ..sessions.trials import CancelledError
 from .experiment_words import doing, notice
 from .plain import cancelled_by_interrupt, progress, tell, until_reader_leaves
@@ -97,12 +97,22 @@ def replay(files: Sequence[str], methods: Sequence[str], judged: Judged, asked: 
         own = out / f"{number}" if out and len(files) > 1 else out
         verdict: Callable[[Result], Comparison] | None = None
         if baseline:
+            _require_shared(baseline, cases)
             verdict = against(baseline, judged.metric, judged.threshold)
         try:
             statuses.append(_run(plan, cases, replace(asked, out=own), verdict))
         except CancelledError:
             return _interrupted(out or asked.out)
     return max(statuses, key=SEVERITY.index)
+
+
+def _require_shared(baseline: Result, cases: Sequence[Case]) -> None:
+    """Raises EngineError before anything runs for nothing."""
+    if not {each.name for each in cases if not each.skip} & set(baseline.case_names):
+        raise EngineError(
+            f"{one_line(baseline.name)} has none of this chat's turns.",
+            "A baseline is an earlier replay of it, or its log.",
+        )
 
 
 def compare(
@@ -116,9 +126,10 @@ def compare(
         _print(here, comparison, asked)
         return comparison.exit_status
     if any(sides):
+        other = one_line(candidate if sides[0] else reference, 80)
         raise EngineError(
-            f"{reference} and {candidate} are not of one kind.",
-            "Compare two results or logs, or two methods such as plain and suffix.",
+            f"There is no result, log or session {other}.",
+            "Compare two of them, or two methods such as plain and suffix.",
         )
     plan, cases = benchmark(
         prompts, (), (reference, candidate), asked.spec, asked.sampling, asked.system
@@ -169,6 +180,7 @@ def _run(
             running = run_plan(engine, plan, cases, asked.out or new_name(plan.purpose))
             found = _told(running, plan)
     finally:
+        progress(Stop(0, "stop"), sys.stderr)  # ends the line that overwrites itself
         engine.close()
     comparison = verdict(found) if verdict else None
     paths = write(found, comparison, asked.svg)  # first: whoever reads what is printed may leave
@@ -221,10 +233,11 @@ def _file(text: str) -> Path:
 
 
 def _existing(text: str) -> Path | None:
+    """A path, a session or kept results of this name."""
     if is_there(text):
         return Path(text).expanduser()
     try:
         named = session_path(text, session_folder())
     except EngineError:
         return None
-    return named if named.exists() else None
+    return next((each for each in (named, results_folder() / text) if each.exists()), None)

@@ -13,7 +13,7 @@ from ..engines.measured import Measured
 from ..sessions import results
 from ..sessions.bench.judging import Key, Verdict, exit_status, judge_all
 from ..sessions.bench.limits import Limit, packaged_limits, read_limits, select
-from ..sessions.bench.measurements import read_values
+from ..sessions.bench.measurements import read_values, require_known
 from ..sessions.clean import one_line
 from ..sessions.writing import write_new
 
@@ -38,6 +38,7 @@ def report_kpis(
     if folder and out:
         raise EngineError("With --results nothing is measured, so --out has nothing to keep.")
     known = read_limits(limits) if limits else packaged_limits()
+    require_known(known)
     asked = _asked(known, names)
     outcomes = {} if folder else _outcomes(asked, runs, warmup)
     verdicts = judge_all(asked, read_values(folder) if folder else _values(outcomes))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from ..engines.events import EngineError
+from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.places import results_folder
@@ -30,7 +31,7 @@ def _report() -> Told:
         raise EngineError("No result is kept yet.", "/bench makes one.")
     yield listing(found[:LISTED])
     path = write_new_text(results_folder(), "report.md", report(found))
-    yield f"{len(found)} results are in {one_line(str(path))}"
+    yield f"{figures.counted(len(found), 'result')} in {one_line(str(path))}"
 
 
 def kpi_command(_: Chat, values: tuple[Value, ...]) -> Reply:

@@ -38,7 +38,7 @@ def report(folders: Sequence[Path], out: Path | None, as_json: bool, listed: boo
 def convert(folders: Sequence[Path], form: str, out: Path | None) -> int:
     """Each of `folders`, or the latest result, as files of another tool. Raises EngineError."""
     for each in _found(folders) if folders else _found(folders)[:1]:
-        for path in write_foreign(read_result(each.path), form, (out or each.path) / form):
+        for path in write_foreign(read_result(each.path), form, out or each.path / form):
             print(path)
     return 0
 

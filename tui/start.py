@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from ..engines.events import EngineError, Sample
 from ..engines.options import Sampling, Spec
 from ..engines.process import ProcessEngine
+from ..sessions.bench.plan import Value
 from ..sessions.chat import Chat, header
 from ..sessions.log import Log
 from ..sessions.machine import Poller, Sampler
 from ..sessions.places import session_folder
 from . import session_commands
+from .plain import tell
+
+EMPTY: Mapping[str, Value] = MappingProxyType({})
 
 
 def chat_in_terminal(
-    spec: Spec, sampling: Sampling, system: str | None, load: str | None, plain: bool
+    spec: Spec,
+    sampling: Sampling,
+    system: str | None,
+    load: str | None,
+    plain: bool,
+    typed: Mapping[str, Value],
 ) -> int:
-    """Returns the exit status. Raises EngineError where there is no terminal for a full screen."""
+    """`typed` holds over what a loaded session says. Returns the exit status. Raises EngineError
+    where there is no terminal for a full screen."""
     if not plain:
         _need_screen()
-    chat = open_chat(spec, sampling, system, load)
+    chat = open_chat(spec, sampling, system, load, typed)
     poller = watch(chat)
     poller.start()
     try:
@@ -34,11 +47,19 @@ def chat_in_terminal(
         return TokenhudApp(chat).run() or 0
     finally:
         poller.stop()
+        saved = chat.log.path
         chat.close()
+        if saved:
+            name = saved.stem if saved.parent == session_folder() else str(saved)
+            tell(sys.stderr, f"Saved. To go on: tokenhud --load {shlex.quote(name)}")
 
 
 def open_chat(
-    spec: Spec, sampling: Sampling, system: str | None = None, load: str | None = None
+    spec: Spec,
+    sampling: Sampling,
+    system: str | None = None,
+    load: str | None = None,
+    typed: Mapping[str, Value] = EMPTY,
 ) -> Chat:
     """A chat on an engine process of its own, logged in the session folder."""
     chat = Chat(
@@ -49,6 +70,9 @@ def open_chat(
         if not reply.ok:
             chat.close()
             raise EngineError(reply.text)
+        for name, value in typed.items():
+            if getattr(chat.spec, name, getattr(chat.sampling, name, None)) != value:
+                chat.set(name, value)
     if system is not None:
         chat.set("system", system)
     return chat

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import NamedTuple
 
-from ...engines.events import Reason, Sample
+from ...engines.events import Loaded, Reason, Sample
 from ...engines.options import Sampling, Spec
 from ..turns import Position, TurnMetrics, rate, ratio
 from .runs import Run
@@ -49,6 +49,7 @@ class Answer:
     prompt_words: str  # digest of the prompt's token ids
     words: str  # of the answer's
     right: bool | None  # it holds the expected text; None where none is
+    loaded: Loaded | None  # the weights that answered; None where no load was told of
 
     @property
     def measured(self) -> bool:
@@ -63,9 +64,10 @@ class Measure(NamedTuple):
     better: str  # "higher", "lower", "" where neither is
     of: Callable[[Answer], float | None]
     over: Callable[[Sequence[Answer]], float | None]
+    partial: bool = False  # `over` may be of answers that don't all have it
 
 
-def answer(run: Run, expected: str = "") -> Answer:
+def answer(run: Run, expected: str = "", loaded: Loaded | None = None) -> Answer:
     turn = run.metrics
     samples = () if turn.remote else run.samples  # this machine's tell nothing of a server
     said = run.text.casefold()
@@ -100,6 +102,7 @@ def answer(run: Run, expected: str = "") -> Answer:
         prompt_words=_digest(turn),
         words=digest(run.tokens),
         right=expected.strip().casefold() in said if expected.strip() else None,
+        loaded=loaded,
     )
 
 
@@ -188,7 +191,8 @@ def _shared(
 
 
 def _held(label: str, of: Callable[[Answer], float | None]) -> Measure:
-    return Measure(label, "bytes", "lower", of, _highest(of))
+    """An answer may be too short for a reading, whatever its case."""
+    return Measure(label, "bytes", "lower", of, _highest(of), partial=True)
 
 
 MEASURES: Mapping[str, Measure] = {

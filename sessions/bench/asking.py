@@ -138,29 +138,31 @@ def _expanded(texts: Sequence[str]) -> tuple[Method, ...]:
 def _beside(
     ways: tuple[Method, ...], name: str, texts: Sequence[str], spec: Spec
 ) -> tuple[Method, ...]:
-    """A sweep of what a drafter does is set beside plain decoding; raises EngineError where there
-    is no drafter whose drafts it could change."""
-    of_drafter = name in _DRAFTER and name != "drafter"
-    if not of_drafter:
-        return (*_expanded(texts), *ways)
-    drafters = [each for each in _expanded(texts) if each.changes.get("drafter", PLAIN) != PLAIN]
+    """Every method at every value. A sweep of what a drafter does is set beside plain decoding;
+    raises EngineError where there is no drafter whose drafts it could change."""
+    named = _expanded(texts)
+    if name not in _DRAFTER:
+        return _crossed(named, ways) if named else ways
+    drafters = tuple(each for each in named if each.changes.get("drafter", PLAIN) != PLAIN)
     if spec.drafter == PLAIN and not drafters:
         raise EngineError(
             "Plain decoding drafts nothing, so this changes nothing.",
             "Choose a drafter, such as suffix.",
         )
-    if not drafters:
-        return (method(PLAIN), *ways)
-    crossed = (
+    return (method(PLAIN), *(_crossed(drafters, ways) if drafters else ways))
+
+
+def _crossed(ones: Sequence[Method], others: Sequence[Method]) -> tuple[Method, ...]:
+    return tuple(
         Method(f"{one.name} {other.name}", {**one.changes, **other.changes})
-        for one in drafters
-        for other in ways
+        for one in ones
+        for other in others
     )
-    return (method(PLAIN), *crossed)
 
 
 _DRAFTER = frozenset(
     each.name
     for each in fields(Spec)
-    if each.name.startswith(("gamma", "draft", "ngram")) or each.name in ("top_k_filler",)
+    if each.name != "drafter"
+    and (each.name.startswith(("gamma", "draft", "ngram")) or each.name == "top_k_filler")
 )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from ...engines.events import Event
+from ...engines.events import Event, Stop
 from ..costs import CostMeter
 from ..reading import Problem, read
-from ..records import Record, Trial
+from ..records import Record, Trial, Turn
 from ..turns import SECOND
 from .answers import MEASURES, Answer
 from .chart import Chart, Series
 from .comparison import beside
-from .derived import of_method, positions
+from .derived import left_out, of_method, positions
 from .fit import fit_line
 from .result import Result
 from .runs import NOT_EVENTS, Run, runs
@@ -117,7 +117,7 @@ def _sweep(result: Result) -> Chart | None:
         "tok/s",
         series,
         best=_best(series),
-        notes=[f"median, lowest to highest of {_counts(result)} runs"],
+        notes=[f"median, lowest to highest of {_counts(result)} runs", *left_out(result)],
     )
 
 
@@ -154,26 +154,39 @@ def _speedup(result: Result) -> Chart | None:
         "×",
         series,
         best=_best(series[::2]),
-        notes=["intervals of 90 %"],
+        notes=["intervals of 90 %", *left_out(result)],
     )
 
 
 def _predicted(result: Result) -> dict[str, float | None]:
+    """By method, of its measured answers alone."""
+    last = {_key(run): at for at, run in enumerate(_runs(result)) if run.measured}
+    methods = {at: method for (_, method, _), at in last.items()}
     meters = {method: CostMeter() for method in result.methods}
-    for trial, event in _events(result):
-        if not trial.warmup and trial.method in meters:
-            meters[trial.method].add(event)
+    for at, events in enumerate(_answers(result)):
+        for event in events if methods.get(at) in meters else ():
+            meters[methods[at]].add(event)
     plain = meters[result.methods[0]].costs().plain_ns
     return {method: meter.costs(plain).predicted for method, meter in meters.items()}
 
 
-def _events(result: Result) -> Iterator[tuple[Trial, Event]]:
-    trial: Trial | None = None
+def _answers(result: Result) -> Iterator[list[Event]]:
+    """The events of each of `runs`, one answer at a time."""
+    events: list[Event] | None = None
     for record in _raw(result):
-        if isinstance(record, Trial):
-            trial = record
-        elif trial and not isinstance(record, NOT_EVENTS):
-            yield trial, record
+        if isinstance(record, Turn) or (isinstance(record, Trial) and record.case):
+            events = []
+        elif isinstance(record, Trial):
+            events = None
+        elif events is not None and not isinstance(record, NOT_EVENTS):
+            events.append(record)
+            if isinstance(record, Stop):
+                yield events
+                events = None
+
+
+def _key(each: Run | Answer) -> tuple[str, str, int]:
+    return each.case, each.method, each.number
 
 
 def _curves(result: Result, swept: str) -> dict[str, list[tuple[str, str]]]:
@@ -192,15 +205,13 @@ def _steps(result: Result) -> Chart | None:
     """Step by step in the longest answer of each method: what it emitted over the time it took."""
     longest = {}
     for method in result.methods:
-        mine = [each for each in result.measured if each.method == method]
-        if mine:
+        if mine := of_method(result, method):
             longest[method] = max(mine, key=lambda each: each.tokens)
-    series = []
-    for run in _runs(result):
-        best = longest.get(run.method)
-        if best and (run.case, run.number, run.warmup) == (best.case, best.number, False):
-            series.append(_rates(run))
-    series = [each for each in series if len(each.xs) >= FEWEST]
+    wanted = set(map(_key, longest.values()))
+    found = {
+        run.method: _rates(run) for run in _runs(result) if run.measured and _key(run) in wanted
+    }
+    series = [each for each in found.values() if len(each.xs) >= FEWEST]
     if not series:
         return None
     cases = sorted({each.case for each in longest.values()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal, NamedTuple
@@ -10,13 +10,16 @@ from typing import Literal, NamedTuple
 from ...engines.events import EngineError
 from ..clean import one_line
 from .answers import MEASURES
-from .likeness import Difference, Side, differences, shared, side
+from .likeness import Difference, Side, differences, shared, side, unanswered
+from .passes import lacking, totals, whole
 from .result import Result
 from .statistics import Ratio, Verdict, ratio, verdict
 
 TOTAL = "all cases"
 EXIT: Mapping[str, int] = {"pass": 0, "regression": 1, "inconclusive": 2, "error": 3}
 _TOLD = 3  # cases that a reason names
+
+Samples = tuple[list[float], list[float]]  # of the candidate, and of the reference
 
 
 class Row(NamedTuple):
@@ -61,16 +64,23 @@ class Comparison:
         return EXIT[self.status]
 
 
-def beside(result: Result, method: str, measure: str = "decode_tps") -> Beside:
-    """`method` against the first method of `result`, with which it took turns. Raises EngineError
+def beside(
+    result: Result, method: str, measure: str = "decode_tps", reference: str | None = None
+) -> Beside:
+    """`method` against another method of `result`, the first one where none is named, with which it
+    took turns. The total is over the cases that are totalled for all methods. Raises EngineError
     where there is no such method."""
-    here, there = _side(result, method), _side(result, None)
+    here, there = _side(result, method), _side(result, reference)
     found = _differences(here, there, measure, turns=True)
     if any(each.matters for each in found):
         return Beside(here.method, there.method, measure, ratio((), ()), {}, found)
-    total, *cases = (ratio(*each, paired=True) for each in _samples(here, there, measure, True))
-    by_case = dict(zip(shared(here, there), cases, strict=True))
-    return Beside(here.method, there.method, measure, total, by_case, found)
+    both = _both(result.by_pass(measure, here.method), result.by_pass(measure, there.method), True)
+    cases = {
+        case: ratio(*_samples(here, there, (case,), measure, True), paired=True)
+        for case in shared(here, there)
+    }
+    total = ratio(*both, paired=True)
+    return Beside(here.method, there.method, measure, total, cases, found)
 
 
 def compare(
@@ -82,25 +92,31 @@ def compare(
     reference_method: str | None = None,
 ) -> Comparison:
     """The verdict on the candidate: a regression where it is worse by the share `threshold` in
-    total or in any case, a pass where the total passes and no case is one. Methods are the first
-    ones where they aren't named; those of one result took turns and are compared pass by pass, of
-    the passes that both have. Raises EngineError where there is no such method or measure."""
+    total or in any case, a pass where the total passes and no case is one, an error where it could
+    not answer a case that the reference did. The total is over the cases that have the measure on
+    both sides. Methods are the first ones where they aren't named; those of one result took turns
+    and are compared pass by pass, of the passes that both have. Raises EngineError where there is
+    no such method or measure."""
     if measure not in MEASURES:
         known = ", ".join(MEASURES)
         raise EngineError(f"There is no measure {one_line(measure, 40)}.", f"There are: {known}.")
     here, there = _side(candidate, candidate_method), _side(reference, reference_method)
     turns = candidate is reference or None is not candidate.path == reference.path
-    found = _differences(here, there, measure, turns)
+    cases = shared(here, there)
+    kept, *dropped = _totalled(here, there, measure, turns)
+    found = (
+        *unanswered(here, there),
+        *_differences(here, there, measure, turns),
+        *_dropped(measure, *dropped),
+    )
     told = Comparison(measure, threshold, _name(here), _name(there), found, (), "error", "")
     if unlike := [each.sentence for each in found if each.matters]:
         return replace(told, reason=" ".join(["These can't be compared.", *unlike]))
-    cases = shared(here, there)
-    total, *others = _samples(here, there, measure, turns)
     rows = [
-        _row(TOTAL, *total, told, turns),
+        _row(TOTAL, *_samples(here, there, kept, measure, turns, cases), told, turns),
         *(
-            _row(case, *samples, told, turns, tests=len(cases))
-            for case, samples in zip(cases, others, strict=True)
+            _row(case, *_samples(here, there, (case,), measure, turns), told, turns, len(cases))
+            for case in cases
         ),
     ]
     return _judged(replace(told, rows=tuple(rows)))
@@ -122,7 +138,7 @@ def _name(side: Side) -> str:
 
 def _differences(here: Side, there: Side, measure: str, turns: bool) -> tuple[Difference, ...]:
     found = differences(here, there, measure)
-    mine, theirs = (_whole_passes(each, shared(here, there)) for each in (here, there))
+    mine, theirs = (whole(each.answers, shared(here, there)) for each in (here, there))
     if not turns or mine == theirs:
         return found
     dropped = Difference(
@@ -131,38 +147,65 @@ def _differences(here: Side, there: Side, measure: str, turns: bool) -> tuple[Di
     return (*found, dropped)
 
 
-def _listed(numbers: set[int]) -> str:
-    return ", ".join(map(str, sorted(numbers))) or "none"
+def _listed(names: Iterable[object]) -> str:
+    return one_line(", ".join(map(str, names))) or "none"
+
+
+def _totalled(
+    here: Side, there: Side, measure: str, turns: bool
+) -> tuple[list[str], list[str], list[str]]:
+    """The cases that both sides have the measure of in every pass that counts, and those that each
+    of them lacks it for."""
+    cases, about = shared(here, there), MEASURES[measure]
+    lacks = [
+        lacking(about, each.answers, cases, passes)
+        for each, passes in zip((here, there), _passes(here, there, cases, turns), strict=True)
+    ]
+    kept = [case for case in cases if not any(case in each for each in lacks)]
+    mine, theirs = ([case for case in cases if case in each] for each in lacks)
+    return kept, mine, theirs
+
+
+def _dropped(measure: str, here: list[str], there: list[str]) -> Iterator[Difference]:
+    if here or there:
+        name = f"cases without {MEASURES[measure].label} in some pass, left out of the total"
+        yield Difference(name, _listed(here), _listed(there), False)
+
+
+def _passes(
+    here: Side, there: Side, cases: Sequence[str], turns: bool
+) -> tuple[list[int], list[int]]:
+    """Those of each side that answered all `cases`; where they took turns, those of both."""
+    mine, theirs = (whole(each.answers, cases) for each in (here, there))
+    if turns:
+        mine = theirs = [number for number in mine if number in theirs]
+    return mine, theirs
 
 
 def _samples(
-    here: Side, there: Side, measure: str, turns: bool
-) -> list[tuple[list[float], list[float]]]:
-    """Of both sides, one a pass: all shared cases together, then each of them."""
-    cases = shared(here, there)
-    found = []
-    for some in (cases, *((case,) for case in cases)):
-        mine, theirs = _by_pass(here, some, measure), _by_pass(there, some, measure)
-        if turns:
-            both = mine.keys() & theirs.keys()
-            mine, theirs = ({n: each[n] for n in sorted(both)} for each in (mine, theirs))
-        found.append((list(mine.values()), list(theirs.values())))
-    return found
+    here: Side,
+    there: Side,
+    cases: Sequence[str],
+    measure: str,
+    turns: bool,
+    answered: Sequence[str] = (),
+) -> Samples:
+    """Of both sides, one a pass, `cases` together. A pass counts that has them all, and all that
+    are `answered`."""
+    mine, theirs = (
+        totals(MEASURES[measure], each.answers, cases, passes)
+        for each, passes in zip(
+            (here, there), _passes(here, there, answered or cases, turns), strict=True
+        )
+    )
+    return _both(mine, theirs, turns)
 
 
-def _by_pass(side: Side, cases: Sequence[str], measure: str) -> dict[int, float]:
-    """Of the passes that answered all of `cases`."""
-    found = {}
-    for number in sorted(_whole_passes(side, cases)):
-        value = MEASURES[measure].over([side.answers[case][number] for case in cases])
-        if value is not None:
-            found[number] = value
-    return found
-
-
-def _whole_passes(side: Side, cases: Sequence[str]) -> set[int]:
-    passes = [set(side.answers[case]) for case in cases]
-    return set.intersection(*passes) if passes else set()
+def _both(here: Mapping[int, float], there: Mapping[int, float], turns: bool) -> Samples:
+    if turns:
+        numbers = sorted(here.keys() & there.keys())
+        return [here[number] for number in numbers], [there[number] for number in numbers]
+    return list(here.values()), list(there.values())
 
 
 def _row(

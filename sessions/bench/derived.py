@@ -17,6 +17,7 @@ from .plan import Case, Method, Plan, options
 from .result import Result, same_words
 from .statistics import Summary, summarise
 
+LISTED = 8  # cases that are named
 COVERED = 0.9  # share of answers that a length is asked to hold
 
 
@@ -70,6 +71,18 @@ class Cover:
 
 def of_method(result: Result, method: str) -> list[Answer]:
     return [each for each in result.measured if each.method == method]
+
+
+def left_out(result: Result, measure: str = "decode_tps") -> list[str]:
+    """A sentence where totals are not over all cases."""
+    kept = set(result.totalled[measure])
+    out = [case for case in result.case_names if case not in kept]
+    if not out:
+        return []
+    more = f" and {len(out) - LISTED} more" if len(out) > LISTED else ""
+    return [
+        f"Not in the totals, as not every method has a figure: {', '.join(out[:LISTED])}{more}."
+    ]
 
 
 def is_remote(result: Result, method: str) -> bool:

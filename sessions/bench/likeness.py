@@ -13,6 +13,7 @@ from ...engines.options import Options, Sampling, Spec, limits
 from ..clean import one_line
 from ..figures import ABSENT, percent, size
 from .answers import Answer
+from .passes import Answered
 from .plan import Case
 from .replaying import read_replay
 from .result import Result
@@ -62,10 +63,9 @@ class Side:
 
     result: Result
     method: str
-    answers: Mapping[str, Mapping[int, Answer]]
+    answers: Answered
     settings: Mapping[str, Settings]  # by case
     said: Mapping[str, object]  # by case: the messages, where token ids don't tell
-    models: tuple[Model, ...]  # that were loaded, each once
 
     def median(self, case: str, of: Callable[[Answer], float | None]) -> float | None:
         known = [n for each in self.answers[case].values() if (n := of(each)) is not None]
@@ -77,21 +77,15 @@ class Side:
 
 def side(result: Result, method: str) -> Side:
     """Raises EngineError where a chat's log can't be read again."""
-    answers: dict[str, dict[int, Answer]] = {}
-    for each in result.measured:
-        if each.method == method:
-            answers.setdefault(each.case, {})[each.number] = each
+    answers = result.by_case(method)
     firsts = {case: next(iter(passes.values())) for case, passes in answers.items()}
     settings = {
         case: Settings(first.spec or Spec(), first.sampling or Sampling())
         for case, first in firsts.items()
     }
-    loads = [each.loaded for each in result.loads if each.method in ("", method)]
-    loads = loads or [each.loaded for each in result.loads]  # by a method on the same weights
-    models = {each.model.sha256 or each.model.name: each.model for each in loads}
     unknown = any(not each.prompt_words for each in firsts.values())
     said = _messages(result) if unknown else {}
-    return Side(result, method, answers, settings, said, tuple(models.values()))
+    return Side(result, method, answers, settings, said)
 
 
 def shared(here: Side, there: Side) -> tuple[str, ...]:
@@ -113,6 +107,24 @@ def differences(here: Side, there: Side, measure: str) -> tuple[Difference, ...]
         *_circumstances(here, there),
     )
     return tuple(sorted(found, key=lambda each: not each.matters))
+
+
+def unanswered(here: Side, there: Side) -> Iterator[Difference]:
+    """What there answered and here could not, or did not though it was planned: no figures of the
+    other cases make up for it."""
+    planned = {each.name for each in here.result.cases if not each.skip and here.result.plan}
+    cold = {each.case for each in here.result.answers if each.method == here.method and each.cold}
+    why = dict.fromkeys(planned - cold, "no answer")
+    why |= {
+        each.case: f"failed ({each.why})"
+        for each in here.result.failures
+        if each.method == here.method
+    }
+    missing = [case for case in there.answers if case not in here.answers and case in why]
+    if missing:
+        first, *others = missing
+        more = f" and {len(others)} more" if others else ""
+        yield Difference(f"case {_word(first)}{more}", one_line(why[first]), "answered", True)
 
 
 def _messages(result: Result) -> dict[str, object]:
@@ -142,34 +154,69 @@ def _cases(here: Side, there: Side) -> Iterator[Difference]:
 
 
 def _weights(here: Side, there: Side, cases: tuple[str, ...]) -> Iterator[Difference]:
-    """By the file's bytes. Where these aren't known, as of a server's model, or there were several
-    files, by name."""
-    if len(here.models) != 1 or len(there.models) != 1:
+    """By the files' bytes. Where some aren't known, as of a server's model, by name."""
+    mine, theirs = _models(here, cases), _models(there, cases)
+    hashes = [{each.sha256 for each in side.values()} for side in (mine, theirs)]
+    if not all(hashes) or any("" in each for each in hashes):
+        yield from _names(here, there, cases, mine, theirs)
+        yield Difference("model file's hash", _hashes(mine), _hashes(theirs), False)
+    elif hashes[0] != hashes[1]:
+        yield Difference("model file", _files(mine), _files(theirs), True)
+    changed = [_changed(each, cases) for each in (here, there)]
+    if any(changed):
+        yield Difference("model file that changed meanwhile", *map(_list, changed), True)
+    if len(mine) == len(theirs) == 1:
+        yield from _kind(*mine.values(), *theirs.values())
+
+
+def _models(side: Side, cases: tuple[str, ...]) -> dict[str, Model]:
+    """Those that answered, each once."""
+    models = [each.loaded.model for each in _answered(side, cases) if each.loaded]
+    return {each.sha256 or each.name: each for each in models}
+
+
+def _answered(side: Side, cases: tuple[str, ...]) -> Iterator[Answer]:
+    return (each for case in cases for each in side.answers[case].values())
+
+
+def _names(
+    here: Side,
+    there: Side,
+    cases: tuple[str, ...],
+    mine: Mapping[str, Model],
+    theirs: Mapping[str, Model],
+) -> Iterator[Difference]:
+    """Those that the weights have; where nobody told of any, those that were asked for."""
+    if mine and theirs:
+        sides = ({each.name for each in side.values()} for side in (mine, theirs))
+        yield from _unlike("model", *map(_list, sides), matters=True)
+    else:
         asked = _pairs(here, there, cases, lambda each, case: each.settings[case].spec.model)
         yield from _apart("model", asked, matters=True)
-        yield _unknown_hash(here, there)
-        return
-    (mine,), (theirs,) = here.models, there.models
-    if not (mine.sha256 and theirs.sha256):
-        yield from _unlike("model", mine.name, theirs.name, matters=True)
-        yield _unknown_hash(here, there)
-    elif mine.sha256 != theirs.sha256:
-        yield Difference("model file", _file(mine), _file(theirs), True)
+
+
+def _changed(side: Side, cases: tuple[str, ...]) -> list[str]:
+    """Hashes of files that were loaded under one name, as where a result was resumed on another."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for each in _answered(side, cases):
+        if each.spec and each.loaded and each.loaded.model.sha256:
+            hashes = found.setdefault((each.spec.url, each.spec.model), set())
+            hashes.add(each.loaded.model.sha256[:12])
+    return [sha256 for hashes in found.values() if len(hashes) > 1 for sha256 in hashes]
+
+
+def _kind(mine: Model, theirs: Model) -> Iterator[Difference]:
     for name in ("architecture", "vocabulary"):
         yield from _known(name, getattr(mine, name), getattr(theirs, name))
     yield from _known("template", mine.template_sha256[:12], theirs.template_sha256[:12])
 
 
-def _unknown_hash(here: Side, there: Side) -> Difference:
-    return Difference("model file's hash", _hashes(here.models), _hashes(there.models), False)
+def _hashes(models: Mapping[str, Model]) -> str:
+    return _list([each.sha256[:12] or "unknown" for each in models.values()] or ["unknown"])
 
 
-def _hashes(models: tuple[Model, ...]) -> str:
-    return _list([each.sha256[:12] or "unknown" for each in models]) if models else "unknown"
-
-
-def _file(model: Model) -> str:
-    return f"{_word(model.name)} {model.sha256[:12]}"
+def _files(models: Mapping[str, Model]) -> str:
+    return _list(f"{_word(each.name)} {each.sha256[:12]}" for each in models.values())
 
 
 def _prompts(here: Side, there: Side, cases: tuple[str, ...]) -> Iterator[Difference]:

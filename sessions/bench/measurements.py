@@ -4,20 +4,48 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from ...engines.events import EngineError
 from ...engines.measured import Measured
+from ..clean import one_line
 from ..places import numbered
 from ..results import KPI_FILES, PROFILE_FILE
+from .answers import MEASURES
 from .judging import Key
+from .limits import Limit
 
 RESULT_FILE, QUANT_FILE = "result.json", "quant.json"
 QUANT_METRICS = ("speedup", "loss", "agreement", "perplexity", "decode_rate", "prefill_rate")
+DERIVED = ("prefill_ms_per_token", "prefill_intercept_ms", "prefill_r2", "decode_cv")
+PROFILED = ("step_ms", "kernels", "busy_ms", "utilisation", "kernel_us", "launch_us")
+METRICS = frozenset(
+    (
+        *MEASURES,
+        *("speedup", "e2e_speedup", "distinct_answers"),
+        *DERIVED,
+        *PROFILED,
+        *QUANT_METRICS,
+        *(metric for each in KPI_FILES.values() for metric in each.metrics),
+    )
+)
 Figure = tuple[Key, Measured]
+
+
+def require_known(limits: Sequence[Limit]) -> None:
+    """A limit on what nothing measures would pass for ever; raises EngineError for one."""
+    for each in limits:
+        if each.metric not in METRICS:
+            near = get_close_matches(each.metric, METRICS, n=1)
+            remedy = (
+                f"Did you mean {near[0]}?" if near else f"There are: {', '.join(sorted(METRICS))}."
+            )
+            what = f"{one_line(each.name, 40)}: there is no metric {one_line(each.metric, 40)}."
+            raise EngineError(what, remedy)
 
 
 def read_values(folder: Path) -> dict[Key, Measured]:

@@ -8,6 +8,7 @@ from .derived import (
     cases_of,
     decode_by_case,
     distinct,
+    left_out,
     load_ms,
     memory,
     of_method,
@@ -58,6 +59,7 @@ def _totals(result: Result) -> Table:
         "tok/s and answers/s: the n measured answers one after another, the wait for each first "
         "token included.",
         "ms a token: 1000 / decode tok/s, median of the passes.",
+        *left_out(result),
     ]
     return Table("Methods", head, rows, notes if rows else ())
 

@@ -22,6 +22,7 @@ from .derived import (
     right,
     total,
 )
+from .passes import whole
 from .remarks import remarks
 from .result import Load, Result
 from .samples import sample_rows
@@ -81,7 +82,8 @@ def _results(result: Result, sides: Mapping[str, Sequence[Beside]]) -> list[dict
             rows.append(_row(case, method, n, values, ratios, different))
         values = {name: result.totals(name, method) for name in MEASURES}
         ratios = {name: each.total for name, each in mine.items() if each}
-        rows.append(_row(None, method, len(result.passes(method)), values, ratios, None))
+        passes = whole(result.by_case(method), result.shared)
+        rows.append(_row(None, method, len(passes), values, ratios, None))
     return rows
 
 

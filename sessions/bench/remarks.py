@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from .. import figures
@@ -9,7 +10,7 @@ from .comparison import TOTAL, Beside
 from .derived import cover, is_remote, memory, of_method, right
 from .result import Result
 from .standing import Best, besides, best_of_sweep, beyond
-from .statistics import FEWEST, Ratio, summarise
+from .statistics import FEWEST, NOISE, Ratio, summarise
 from .words import interval, share
 
 OTHERS = 10.0  # percent of the machine in use by others from which figures suffer
@@ -44,12 +45,25 @@ def _fastest(result: Result, first: str, sides: Sequence[Beside]) -> Iterator[st
     tied = []
     for case, ratios in _places(result, sides).items():
         name, best = max(ratios.items(), key=lambda pair: pair[1].value or 0.0)
-        if beyond(best) == "faster":
+        if beyond(best, len(sides) * (1 if case == TOTAL else _cases(sides))) == "faster":
             yield f"{case}: {name} decodes {interval(best)} times as fast as {first}, {_n(best)}."
         else:
             tied.append(case)
     if tied:
         yield f"No method decodes faster than {first}, beyond noise, in {_listed(tied)}."
+        yield from _too_few(sides)
+
+
+def _cases(sides: Sequence[Beside]) -> int:
+    return max(len(each.cases) for each in sides)
+
+
+def _too_few(sides: Sequence[Beside]) -> Iterator[str]:
+    """Of n pairs no p is below 2**-n, and it counts as often as there are comparisons."""
+    tests = len(sides) * _cases(sides)
+    fewest = math.ceil(math.log2(tests / NOISE))
+    if max(each.total.n_candidate for each in sides) < fewest:
+        yield f"To be told of any of {tests} comparisons it takes {fewest} passes."
 
 
 def _places(result: Result, sides: Sequence[Beside]) -> dict[str, dict[str, Ratio]]:
@@ -65,7 +79,8 @@ def _places(result: Result, sides: Sequence[Beside]) -> dict[str, dict[str, Rati
 
 def _losers(first: str, sides: Sequence[Beside]) -> Iterator[str]:
     for each in sides:
-        slower = [case for case, found in each.cases.items() if beyond(found) == "slower"]
+        tests = len(sides) * _cases(sides)
+        slower = [case for case, found in each.cases.items() if beyond(found, tests) == "slower"]
         if slower:
             worst = min((each.cases[case] for case in slower), key=lambda found: found.value or 0.0)
             yield (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,8 @@ from ...engines.events import EngineError, Loaded, Sample
 from ..clean import one_line
 from ..reading import Problem, read
 from ..records import Header, Record, Trial
-from .answers import MEASURES, Answer, answer
+from .answers import MEASURES, Answer, Measure, answer
+from .passes import Answered, by_case, lacking, totals, whole
 from .plan import Case, Plan
 from .runs import Run, runs
 
@@ -50,13 +51,13 @@ class Result:
     problems: tuple[Problem, ...] = ()
     path: Path | None = None  # of the raw log
 
-    @property
+    @cached_property
     def methods(self) -> tuple[str, ...]:
         """In the plan's order, the one that others are measured against first."""
         named = [each.name for each in self.plan.methods] if self.plan else []
         return tuple(dict.fromkeys([*named, *(each.method for each in self.answers)]))
 
-    @property
+    @cached_property
     def case_names(self) -> tuple[str, ...]:
         named = [each.name for each in self.cases if not each.skip]
         return tuple(dict.fromkeys([*named, *(each.case for each in self.answers)]))
@@ -67,33 +68,67 @@ class Result:
         whole = (each for each in self.answers if each.measured)
         return tuple({(each.case, each.method, each.number): each for each in whole}.values())
 
+    @cached_property
+    def _answered(self) -> Mapping[str, Answered]:
+        found: dict[str, list[Answer]] = {}
+        for each in self.measured:
+            found.setdefault(each.method, []).append(each)
+        return {method: by_case(answers) for method, answers in found.items()}
+
+    def by_case(self, method: str) -> Answered:
+        """The measured answers."""
+        return self._answered.get(method, {})
+
     def of(self, case: str, method: str) -> tuple[Answer, ...]:
         """In the order of the passes."""
-        found = [each for each in self.measured if each.case == case and each.method == method]
-        return tuple(sorted(found, key=lambda each: each.number))
+        return tuple(self.by_case(method).get(case, {}).values())
 
     def values(self, measure: str, case: str, method: str) -> list[float]:
         """One a pass, of those that have it."""
         take = MEASURES[measure].of
         return [value for each in self.of(case, method) if (value := take(each)) is not None]
 
+    @cached_property
+    def shared(self) -> tuple[str, ...]:
+        """The cases that were answered by all methods that answered any."""
+        sides = self._answered.values()
+        return tuple(case for case in self.case_names if sides and all(case in s for s in sides))
+
+    @cached_property
+    def totalled(self) -> Mapping[str, tuple[str, ...]]:
+        """By measure, the shared cases that all methods have it for: what totals are over, so that
+        they can be set beside each other. A method that has it for none leaves none out."""
+        return {name: self._totalled(measure) for name, measure in MEASURES.items()}
+
+    def _totalled(self, measure: Measure) -> tuple[str, ...]:
+        out: set[str] = set()
+        for mine in self._answered.values():
+            lacks = lacking(measure, mine, self.shared, whole(mine, self.shared))
+            out |= lacks if len(lacks) < len(self.shared) else set()
+        return tuple(case for case in self.shared if case not in out)
+
     def totals(self, measure: str, method: str) -> list[float]:
-        """One for each pass that answered every case that this method can answer."""
-        over = MEASURES[measure].over
-        values = [over(answers) for _, answers in self.passes(method)]
-        return [value for value in values if value is not None]
+        """One for each pass that answered all shared cases, over those that are totalled."""
+        return list(self.by_pass(measure, method).values())
+
+    def by_pass(self, measure: str, method: str) -> dict[int, float]:
+        """The totals by the number of their pass."""
+        about, cases, mine = MEASURES[measure], self.totalled[measure], self.by_case(method)
+        passes = whole(mine, self.shared)
+        if lacking(about, mine, cases, passes):
+            return {}
+        return totals(about, mine, cases, passes)
 
     def passes(self, method: str) -> list[tuple[int, list[Answer]]]:
-        mine = [each for each in self.measured if each.method == method]
-        wanted = {each.case for each in mine}
-        numbers = sorted({each.number for each in mine})
-        found = [(n, [each for each in mine if each.number == n]) for n in numbers]
-        return [(n, answers) for n, answers in found if {each.case for each in answers} == wanted]
+        """Those that answered every case that this method can answer."""
+        mine = self.by_case(method)
+        return [(n, [passes[n] for passes in mine.values()]) for n in whole(mine, mine)]
 
-    def model(self, method: str | None = None) -> Loaded | None:
-        """What was loaded last, for `method` where it is given."""
-        found = [each.loaded for each in self.loads if method in (None, each.method)]
-        return found[-1] if found else self.model() if method is not None else None
+    def model(self, method: str) -> Loaded | None:
+        """The weights that answered last by `method`, or else were loaded for it."""
+        answered = (each.loaded for each in reversed(self.answers) if each.method == method)
+        loaded = (each.loaded for each in reversed(self.loads) if each.method == method)
+        return next(filter(None, answered), None) or next(loaded, None)
 
 
 def read_result(path: Path) -> Result:
@@ -140,6 +175,8 @@ class _Collected:
     answers: list[Answer] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    _expected: dict[str, str] = field(default_factory=dict)  # by case
+    _held: dict[str, Loaded] = field(default_factory=dict)  # loaded last, by the server's address
     _before: list[float] = field(default_factory=list)
     _method: str = ""
 
@@ -150,24 +187,33 @@ class _Collected:
                 case Header():
                     self.header = self.header or record
                 case Plan():
-                    self.plan = record
-                    self.cases.clear()
+                    self._begin(record)
                 case Case():
                     self.cases.append(record)
+                    self._expected.setdefault(record.name, record.expected)
                 case Trial():
                     self._method = record.method
                 case Loaded():
                     self.loads.append(Load(self._method, record))
+                    self._held[record.spec.url] = record
                 case Sample(cpu_percent=float(percent)) if not self.answers and not self._method:
                     self._before.append(percent)
                 case _:
                     pass
             yield record
 
+    def _begin(self, plan: Plan) -> None:
+        """Of several plans in one log the last is the one that is told."""
+        told, self.plan, self._method = self.plan is not None, plan, ""
+        if not told:
+            return
+        for each in (self.cases, self.answers, self.loads, self.failures, self._expected):
+            each.clear()
+
     def take(self, run: Run) -> None:
-        expected = next((each.expected for each in self.cases if each.name == run.case), "")
-        self.answers.append(answer(run, expected))
-        stop = run.metrics.stop
+        start, stop = run.metrics.start, run.metrics.stop
+        loaded = self._held.get(start.spec.url) if start else None
+        self.answers.append(answer(run, self._expected.get(run.case, ""), loaded))
         if stop and stop.reason == "error":
             self.failures[run.method, run.case] = f"{stop.what} {stop.remedy}".rstrip()
 

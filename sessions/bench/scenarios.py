@@ -32,6 +32,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "S5": Scenario(1024, 128, "long prompt: prefill"),
     "S6": Scenario(64, 512, "long answer: decoding"),
 }
+LENGTH = 128  # most tokens of an answer, where nobody says
+USUAL: Mapping[str, Value] = {"length": LENGTH, "seed": 0}  # so all methods say the same
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "scenarios": tuple(SCENARIOS),
     "prompts": tuple(PROMPTS),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from .comparison import Beside, beside, compare
+from .comparison import Beside, beside
 from .result import Result
 from .statistics import FEWEST, NOISE, Ratio
 
@@ -30,19 +30,21 @@ def besides(result: Result, measure: str) -> list[Beside]:
     return [beside(result, each, measure) for each in result.methods[1:]]
 
 
-def beyond(found: Ratio) -> Literal["faster", "slower", ""]:
-    """What a rate's ratio says beyond noise: by its whole interval, its p, and enough passes."""
+def beyond(found: Ratio, tests: int = 1) -> Literal["faster", "slower", ""]:
+    """What a rate's ratio says beyond noise: by its whole interval, its p, and enough passes. By
+    Bonferroni's rule p counts as often as there are `tests` that it is picked from."""
     if found.low is None or found.high is None or found.n_candidate < FEWEST:
         return ""
-    if found.low > 1 and found.p_higher is not None and found.p_higher <= NOISE:
+    if found.low > 1 and found.p_higher is not None and found.p_higher * tests <= NOISE:
         return "faster"
-    if found.high < 1 and found.p_lower is not None and found.p_lower <= NOISE:
+    if found.high < 1 and found.p_lower is not None and found.p_lower * tests <= NOISE:
         return "slower"
     return ""
 
 
 def best_of_sweep(result: Result) -> Best | None:
-    """By the whole passes' decode rates; None of what is no sweep, or of one value alone."""
+    """By the decode rates of whole passes through the cases that all methods answered; None of what
+    is no sweep, or of one value alone."""
     if not result.plan or not result.plan.swept:
         return None
     swept = [each.name for each in result.plan.methods if result.plan.swept in each.changes]
@@ -50,5 +52,5 @@ def best_of_sweep(result: Result) -> Best | None:
     ranked = sorted((name for name in swept if rates[name]), key=lambda name: -median(rates[name]))
     if len(ranked) < 2:
         return None
-    told = compare(result, result, "decode_tps", 0.0, *ranked[:2])
-    return Best(ranked[0], ranked[1], told.rows[0].ratio if told.rows else None)
+    found = beside(result, ranked[0], reference=ranked[1]).total
+    return Best(ranked[0], ranked[1], found if found.value is not None else None)

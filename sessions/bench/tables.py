@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .answers import MEASURES
 from .comparison import TOTAL, Beside, Comparison
 from .conditions import conditions
+from .derived import left_out
 from .method_tables import method_tables
 from .remarks import remarks
 from .result import Result
@@ -46,7 +47,7 @@ def _matrix(result: Result, measure: str) -> Table:
     notes = []
     if len(values) > 1:
         values[TOTAL] = [result.totals(measure, method) for method in result.methods]
-        notes.append(f"{TOTAL}: a whole pass through them is one value.")
+        notes += [f"{TOTAL}: a whole pass through them is one value.", *left_out(result, measure)]
     ns = sorted({len(each) for row in values.values() for each in row if each})
     if not ns:
         return Table(measure)
@@ -75,6 +76,7 @@ def _ratios(result: Result, measure: str, found: Sequence[Beside]) -> Table:
     ns = sorted(each.total.n_candidate for each in found if each.total.value is not None)
     more = "more" if MEASURES[measure].better == "higher" else "less"
     notes = [f"Ratio (90 % interval), n = {counts(ns)}; {more} than 1 is better."] if ns else []
+    notes += left_out(result, measure) if ns and len(cases) > 1 else []
     for each in found:
         notes += [f"{each.method}: {told.sentence}" for told in each.differences if told.matters]
     title = f"{MEASURES[measure].label} over that of {first}"

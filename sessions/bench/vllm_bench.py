@@ -18,13 +18,15 @@ PERCENTILES = (50, 95, 99)
 
 
 def vllm_bench(result: Result, method: str) -> dict[str, Any]:
-    """One request after another; `duration` is the sum of their times."""
-    answers, raw = of_method(result, method), told(result, method)
+    """One request after another; `duration` is the sum of their times. Answers without a time or a
+    count, for which its lists have no word, are among the failed."""
+    ended, raw = of_method(result, method), told(result, method)
+    answers = [each for each in ended if each.ttft_ns and each.e2e_ns and each.tokens]
     tokens_in = [each.prompt_tokens or 0 for each in answers]
     tokens_out = [each.tokens for each in answers]
     seconds = [(each.e2e_ns or 0) / 1e9 for each in answers]
     details = [raw.get((each.case, each.number)) for each in answers]
-    failed = _failed(result, method)
+    failed = _failed(result, method) + len(ended) - len(answers)
     loaded = result.model(method)
     name = loaded.model.name if loaded else ""
     return {
