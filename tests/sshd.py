@@ -67,10 +67,10 @@ class Sshd:
         )
 
     @contextmanager
-    def login(self, *command: str, columns: int = 80, lines: int = 40) -> Iterator[Terminal]:
+    def login(self, *command: str) -> Iterator[Terminal]:
         """`command` in a session with a terminal."""
         line = [*self._client, "-tt", "127.0.0.1", shlex.join(command)]
-        terminal = Terminal(line, columns, lines)
+        terminal = Terminal(line, 80, 40)
         try:
             yield terminal
         finally:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from tokenhud.sessions.bench.replaying import read_replay
 from tokenhud.sessions.bench.result import RAW, Result, read_result, result
 from tokenhud.sessions.records import Header, Record
 
-from .fakes import MODEL, MS, Beat, ScriptedEngine, chat_with, pieces
+from .fakes import MODEL, MS, Beat, ScriptedEngine, chat_with, pieces, words
 
 CASES = tuple(Case(name, f"The {name} words.") for name in ("one", "two", "three", "four"))
 PLAN = Plan("bench", methods(["plain"]), Spec(), Sampling(), runs=5, warmup=1)
@@ -266,6 +266,108 @@ def test_cases_of_one_side_are_named_and_left_out():
 def test_nothing_measured_is_an_error():
     found = compare(result([HEADER]), measured(steady(25)), *JUDGED)
     assert found.exit_status == 3
+
+
+class Answering(ScriptedEngine):
+    """As `script` says for a drafter, a message and the number of its answer."""
+
+    def __init__(self, script: Callable[[Asked], list[Beat | EngineError]]) -> None:
+        super().__init__()
+        self._script = script
+        self._asked: Counter[tuple[str, str]] = Counter()
+
+    def load(self, _: Spec) -> Iterator[Event]:
+        yield LOADED
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        key = request.spec.drafter, request.messages[-1].content
+        self._scripts = [self._script(Asked(*key, self._asked[key]))]
+        self._asked[key] += 1
+        return super().stream(request)
+
+
+def answered(script: Callable[[Asked], list[Beat | EngineError]], plan: Plan = TURNS) -> Result:
+    found: list[Record] = [HEADER, plan, *CASES]
+    list(Experiment(Answering(script), plan, CASES, found.append).run())
+    return result(found)
+
+
+def failing(numbers: Collection[int]) -> Callable[[Asked], list[Beat | EngineError]]:
+    """The second case by suffix, its answers of these numbers."""
+
+    def script(asked: Asked) -> list[Beat | EngineError]:
+        fails = asked.drafter == "suffix" and asked.message == CASES[1].text
+        if fails and asked.number in numbers:
+            return [EngineError("Out of memory.", "Free some.")]
+        return [*words(SAID)]
+
+    return script
+
+
+def test_a_case_that_only_the_reference_could_answer_is_an_error():
+    both = answered(failing(range(9)))
+    alone = answered(failing(range(9)), replace(TURNS, methods=methods(["suffix"])))
+    for found in (
+        compare(both, both, *JUDGED, "suffix", "plain"),
+        compare(alone, both, *JUDGED),
+    ):
+        assert (found.status, found.exit_status, found.rows) == ("error", 3, ())
+        assert "Case two: failed (Out of memory. Free some.) here, answered there." in found.reason
+    assert compare(both, both, *JUDGED, "plain", "suffix").status == "pass"
+    assert set(beside(both, "suffix").cases) == {"one", "three", "four"}
+
+
+def test_what_failed_once_and_was_answered_then_is_judged():
+    both = answered(failing([1]))
+    found = compare(both, both, *JUDGED, "suffix", "plain")
+    assert found.status == "pass"
+    assert found.rows[0].ratio.n_candidate == 4
+
+
+def test_a_case_that_was_planned_and_never_answered_is_an_error():
+    found = records(steady(25))
+    ends = [at for at, each in enumerate(found) if getattr(each, "reason", "")]
+    cut = result(found[: ends[6]])  # after two cases of the first pass
+    judged = compare(cut, measured(steady(25)), *JUDGED)
+    assert judged.exit_status == 3
+    assert "Case three and 1 more: no answer here, answered there." in judged.reason
+
+
+def one_step(asked: Asked) -> list[Beat | EngineError]:
+    """Suffix answers the slow case in one step, which has no decode rate."""
+    if asked.message != CASES[1].text:
+        return [*words(SAID)]
+    if asked.drafter == "suffix":
+        return [Beat(tuple(pieces(SAID)), ms=2000)]
+    return [*words(SAID, ms=250)]
+
+
+def test_a_total_is_over_the_cases_that_have_the_measure_on_both_sides():
+    both = answered(one_step)
+    found = compare(both, both, *JUDGED, "suffix", "plain")
+    total = found.rows[0]
+    assert (total.here, total.there, total.ratio.value) == (40, 40, 1)
+    assert not found.improved
+    (left_out,) = [each for each in found.differences if each.name.startswith("cases without")]
+    assert (left_out.here, left_out.there, left_out.matters) == ("two", "none", False)
+    assert beside(both, "suffix").total.value == 1
+    for method in both.methods:
+        assert both.totals("decode_tps", method) == [40] * 5
+        assert len(set(both.totals("e2e_tps", method))) == 1
+    assert both.totalled["e2e_tps"] == ("one", "two", "three", "four")
+
+
+def test_a_case_that_lacks_the_measure_in_one_pass_is_in_no_total():
+    def script(asked: Asked) -> list[Beat | EngineError]:
+        slow = asked.message == CASES[1].text
+        once = slow and asked.number == 3
+        return [Beat(tuple(pieces(SAID)))] if once else [*words(SAID, ms=250 if slow else 25)]
+
+    sides = [answered(each, PLAN) for each in (script, lambda _: [*words(SAID)])]
+    found = compare(*sides, *JUDGED)
+    assert (found.rows[0].here, found.rows[0].there) == (40, 40)
+    assert sides[0].totals("decode_tps", "plain") == [40] * 5
+    assert len(sides[0].values("decode_tps", "two", "plain")) == 4
 
 
 def test_a_measure_that_was_not_taken_is_inconclusive():

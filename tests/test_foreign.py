@@ -12,7 +12,7 @@ from tests.fakes import MS, Beat, ScriptedEngine, chat_with, words
 from tests.test_comparison import CASES, HEADER, LOADED, PLAN, SAID, TURNS, measured, records
 from tests.test_comparison import steady as ms
 from tokenhud.engines.events import EngineError
-from tokenhud.sessions.bench.experiment import Experiment
+from tokenhud.sessions.bench.experiment import TRIES, Experiment
 from tokenhud.sessions.bench.foreign import FOREIGN, write_foreign
 from tokenhud.sessions.bench.inference_doctor import inference_doctor
 from tokenhud.sessions.bench.llama_bench import llama_bench
@@ -210,8 +210,22 @@ def test_speculation_in_percent_and_by_place():
 
 def test_failed_answers_are_counted_and_nothing_is_made_up_of_them():
     told = vllm_bench(result(scripted([EngineError("No.")], plan=replace(PLAN, warmup=0))), "plain")
-    assert (told["completed"], told["failed"]) == (0, 4)
+    assert (told["completed"], told["failed"]) == (0, 4 * TRIES)
     assert (told["output_throughput"], told["mean_ttft_ms"], told["itls"]) == (None, None, [])
+
+
+def test_what_has_no_time_or_count_is_no_request_of_nothing():
+    """A server that counts nothing, and an answer that said nothing."""
+    found = result(scripted(words("a b"), plan=replace(PLAN, runs=2)))
+    untold = {"one": {"tokens": 0}, "two": {"ttft_ns": None}, "three": {"e2e_ns": None}}
+    answers = [replace(each, **untold.get(each.case, {})) for each in found.answers]
+    told = vllm_bench(replace(found, answers=tuple(answers)), "plain")
+    assert (told["completed"], told["failed"], told["num_prompts"]) == (2, 6, 8)
+    for name in ("output_lens", "ttfts", "latencies"):
+        assert len(told[name]) == 2
+        assert all(told[name])
+    assert len(told["itls"]) == len(told["errors"]) == len(told["input_lens"]) == 2
+    assert told["median_ttft_ms"] == pytest.approx(1e3 * median(told["ttfts"]))
 
 
 def test_a_chat_is_requests_too(tmp_path):
@@ -271,9 +285,10 @@ def test_only_whole_passes_are_repetitions():
 
 
 def test_failures_of_a_pass_are_counted_in_it():
-    scripts = [*[words("a b")] * 4, *[words("a b")] * 3, [EngineError("No.")], words("a b")]
+    each_pass = [*[words("a b")] * 3, [EngineError("No.")]]
+    scripts = [*[words("a b")] * 4, *each_pass * TRIES, words("a b")]
     told = inference_doctor(result(scripted(*scripts)), "plain")
-    assert [each["metrics"]["requests"]["failed"] for _, each in told] == [1, 0, 0, 0, 0]
+    assert [each["metrics"]["requests"]["failed"] for _, each in told] == [1, 1, 0, 0, 0]
     assert [each["metrics"]["requests"]["successful"] for _, each in told] == [3] * 5
 
 

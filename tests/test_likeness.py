@@ -14,7 +14,7 @@ from tokenhud.sessions.bench.likeness import Difference
 from tokenhud.sessions.bench.methods import methods
 from tokenhud.sessions.bench.plan import Case, Plan
 from tokenhud.sessions.bench.result import Result, read_result, result
-from tokenhud.sessions.records import Header, Record
+from tokenhud.sessions.records import Header, Record, Trial
 
 from .fakes import MODEL, ScriptedEngine, chat_with
 from .test_comparison import CASES, HEADER, LOADED, MACHINE, PLAN, SAID, records, steady
@@ -284,12 +284,57 @@ def test_the_same_file_under_another_name_is_the_same_model():
     assert between(both(model(name="Copy", path="copy.gguf"), plan(model="copy.gguf"))) == ([], 0)
 
 
-def test_several_files_are_told_of_also_where_they_have_one_name():
-    twice = [*run(), replace(LOADED, model=replace(MODEL, sha256="ef" * 32))]
-    found, status = judged(twice, run())
-    told = "abababababab, efefefefefef"
-    assert found == [Difference("model file's hash", told, "abababababab", False)]
-    assert status == 0
+def then(sha256: str, model: str = "") -> Change:
+    """From the last pass on, the weights of another file answer, also named so where it is told."""
+
+    def change(found: list[Record]) -> list[Record]:
+        at = [n for n, each in enumerate(found) if isinstance(each, Trial)][-2]
+        rest = plan(model=model)(found[at:]) if model else found[at:]
+        other = replace(LOADED, model=replace(MODEL, name="Other", sha256=sha256))
+        return [*found[:at], other, *rest]
+
+    return change
+
+
+def test_a_file_that_was_replaced_meanwhile_leaves_nothing_to_compare():
+    resumed = then("ef" * 32)(run())
+    changed = ("model file that changed meanwhile", "abababababab, efefefefefef")
+    found, status = judged(resumed, run())
+    assert Difference(*changed, "–", True) in found
+    assert status == 3
+    both = ("abababababab, efefefefefef",) * 2
+    assert judged(resumed, resumed) == ([Difference(changed[0], *both, True)], 3)
+
+
+def test_several_files_that_were_asked_for_are_compared_as_a_set():
+    two = then("ef" * 32, "other.gguf")(run())
+    assert judged(two, two) == ([], 0)
+    found, status = judged(two, then("cd" * 32, "other.gguf")(run()))
+    assert found == [
+        Difference(
+            "model file",
+            "Other efefefefefef, Script abababababab",
+            "Other cdcdcdcdcdcd, Script abababababab",
+            True,
+        )
+    ]
+    assert status == 3
+
+
+def test_where_one_of_several_hashes_is_unknown_names_decide():
+    two = then("", "other.gguf")(run())
+    told = ("abababababab, unknown",) * 2
+    assert judged(two, two) == ([Difference("model file's hash", *told, False)], 0)
+    found, status = judged(two, run())
+    assert Difference("model", "Other, Script", "Script", True) in found
+    assert status == 3
+
+
+def test_weights_that_were_loaded_and_answered_nothing_say_nothing():
+    assert judged([*run(), replace(LOADED, model=replace(MODEL, sha256="ef" * 32))], run()) == (
+        [],
+        0,
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tokenhud.engines.events import Start, Step, Stop
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions.bench.asking import benchmark
 from tokenhud.sessions.bench.chart import Chart
 from tokenhud.sessions.bench.charts import charts
-from tokenhud.sessions.bench.result import Result, read_result
+from tokenhud.sessions.bench.result import RAW, Result, read_result
 from tokenhud.sessions.bench.running import run_plan
+from tokenhud.sessions.encoding import to_line
+from tokenhud.sessions.reading import Problem, read
+from tokenhud.sessions.records import Record, Trial
 
 from .fakes import Beat, ScriptedEngine, chat_with, words
 
@@ -96,6 +102,44 @@ def test_a_chat_is_drawn_by_its_turns(tmp_path: Path):
     found = titled(read_result(tmp_path / "chat.jsonl"))
     assert list(found["Decode by prompt"].series[0].xs) == ["turn 1", "turn 2", "turn 3"]
     assert found["Decode by prompt"].series[0].ys[0] is None  # cold
+
+
+def written(path: Path, records: Sequence[Record]) -> Result:
+    path.write_text("".join(f"{to_line(each, at)}\n" for at, each in enumerate(records)), "utf-8")
+    return read_result(path)
+
+
+def test_a_pass_that_was_run_again_is_drawn_once(tmp_path: Path):
+    measured(tmp_path, ["code"], (), ["suffix"], Spec(), Sampling())
+    kept = [each for each in read(tmp_path / RAW) if not isinstance(each, Problem)]
+    passes = [at for at, each in enumerate(kept) if isinstance(each, Trial) and not each.warmup]
+    again = [*kept, *kept[passes[0] : passes[-1]]]
+    steps = titled(written(tmp_path / "again.jsonl", again))[
+        "Decode step by step in the longest answer"
+    ]
+    assert [each.name for each in steps.series] == ["suffix"]
+
+
+@pytest.mark.parametrize("change", [{"cold": True}, {"reason": "cancelled"}])
+def test_a_prediction_is_of_measured_answers_alone(tmp_path: Path, change: dict[str, object]):
+    """All others that were slow in checking would make it one of them."""
+    sweep = {"setting": ("gamma", "2,4")}
+    measured(tmp_path, ["code"], (), [], Spec(drafter="suffix"), Sampling(), **sweep)
+    ordinary = titled(read_result(tmp_path))
+    kept = [each for each in read(tmp_path / RAW) if not isinstance(each, Problem)]
+    ends = [at for at, each in enumerate(kept) if isinstance(each, Stop)]
+    begins = [at for at, each in enumerate(kept) if isinstance(each, Trial)]
+    slow = [
+        replace(each, pass_ns=9 * each.pass_ns)
+        if isinstance(each, Step) and each.drafted and each.pass_ns
+        else replace(each, **change)  # type: ignore[arg-type]
+        if isinstance(each, Start if "cold" in change else Stop)
+        else each
+        for each in kept[begins[-1] : ends[-1] + 1]
+    ]
+    more = written(tmp_path / "more.jsonl", [*kept, *slow * 20])
+    title = "Speed-up over plain decoding by γ"
+    assert titled(more)[title].series == ordinary[title].series
 
 
 def test_what_has_nothing_to_show_has_no_chart(tmp_path: Path):

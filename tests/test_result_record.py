@@ -309,6 +309,38 @@ def test_a_value_is_best_only_beyond_noise(speeds, sure):
     assert not sure or (best.method, best.ratio.value) == ("gamma=4", pytest.approx(1.25))
 
 
+def test_a_value_that_fails_the_slow_case_is_not_best_by_that():
+    plan = replace(PLAN, methods=methods(["gamma=2", "gamma=4", "gamma=8"]), swept="gamma")
+
+    class Engine(ScriptedEngine):
+        def stream(self, request):
+            slow, gamma = request.messages[-1].content == CASES[1].text, request.spec.gamma
+            fails = [EngineError("No room.")] if slow and gamma == 8 else None
+            took = 250 if slow else {2: 25, 4: 20, 8: 22}[gamma]
+            self._scripts = [fails or [Beat(("a",), ms=took)] * 5]
+            return super().stream(request)
+
+    kept = [HEADER, plan, *CASES, LOADED]
+    list(Experiment(Engine(), plan, CASES, kept.append).run())
+    found = result(kept)
+    best = best_of_sweep(found)
+    assert best is not None
+    assert (best.method, best.second, best.sure) == ("gamma=4", "gamma=8", True)
+    assert best.ratio.value == pytest.approx(1.1)
+    record = told(found)
+    assert row(record, None, "gamma=2")["decode_tps"]["median"] == pytest.approx(40)
+    assert {row(record, None, each)["n"] for each in found.methods} == {5}
+
+
+def test_of_two_plans_in_one_log_the_last_is_told():
+    first = records(ms(50), replace(PLAN, methods=methods(["plain", "suffix"])))
+    second = records(ms(25), PLAN, cases=(replace(CASES[0], text="Other words."),))
+    both, alone = result([*first, *second[1:]]), result(second)
+    assert both.methods == ("plain",)
+    for name in ("plan", "cases", "answers", "loads", "failures", "measured"):
+        assert getattr(both, name) == getattr(alone, name)
+
+
 def test_peaks_are_measured_and_the_rest_is_an_estimate():
     kept = []
     for each in records(ms(25), replace(PLAN, runs=1, warmup=1)):

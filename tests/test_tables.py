@@ -9,8 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import strategies
-from tests.fakes import Beat, ScriptedEngine
-from tests.test_comparison import CASES, HEADER, JUDGED, LOADED, PLAN, TURNS, measured, records
+from tests.fakes import Beat, ScriptedEngine, words
+from tests.test_comparison import (
+    CASES,
+    HEADER,
+    JUDGED,
+    LOADED,
+    PLAN,
+    SAID,
+    TURNS,
+    answered,
+    measured,
+    records,
+)
 from tests.test_comparison import steady as ms
 from tokenhud.engines.events import EngineError, Sample
 from tokenhud.sessions.bench.comparison import compare
@@ -71,7 +82,60 @@ def test_a_matrix_has_a_row_a_case_and_a_column_a_method():
 def test_where_counts_differ_each_cell_tells_its_own():
     engine = ScriptedEngine(*[[Beat(("a", "b"))]] * 10, [EngineError("No.")], [Beat(("a", "b"))])
     table = named(ran(engine), "TTFT, ms")
-    assert [row[1].rpartition(" ")[2] for row in table.rows] == ["[5]", "[5]", "[1]", "[5]", "[1]"]
+    assert [row[1].rpartition(" ")[2] for row in table.rows] == ["[5]", "[5]", "[4]", "[5]", "[4]"]
+
+
+def test_totals_beside_each_other_are_over_the_cases_that_all_methods_answered():
+    """Suffix fails the slow case, which would make it look the fastest."""
+
+    def script(asked):
+        slow = asked.message == CASES[1].text
+        if slow and asked.drafter == "suffix":
+            return [EngineError("No room.")]
+        return words(SAID, ms=250 if slow else 25)
+
+    found = answered(script, replace(TURNS, methods=methods(["plain", "suffix", "ngram"])))
+    table = named(found, "Decode, tok/s")
+    assert table.rows[1][2] == "–"
+    assert set(table.rows[-1][1:]) == {"40.0 (40.0 to 40.0)"}
+    left_out = "Not in the totals, as not every method has a figure: two."
+    assert left_out in table.notes
+    ratios = named(found, "Decode over that of plain")
+    assert ratios.rows[-1] == ("all cases", *["1.00 (1.00 to 1.00)"] * 2)
+    assert left_out in ratios.notes
+    assert {row[6] for row in named(found, "Methods").rows} == {"25.0"}
+    assert not any("Not in the totals" in " ".join(e.notes) for e in tables(measured(ms(25))))
+
+
+def test_a_method_that_answered_nothing_has_no_total_and_spoils_none():
+    def script(asked):
+        return [EngineError("No room.")] if asked.drafter == "suffix" else words(SAID)
+
+    table = named(answered(script), "Decode, tok/s")
+    assert table.rows[-1] == ("all cases", "40.0 (40.0 to 40.0)", "–")
+    assert len(table.notes) == 2
+
+
+def test_each_method_ran_on_the_weights_that_answered_it():
+    """A method that needs no load of its own answers on what another one left there."""
+
+    class Engine(ScriptedEngine):
+        def load(self, spec):
+            model = replace(LOADED.model, name=f"The {spec.quantize} one")
+            yield replace(LOADED, model=model, spec=spec)
+
+    plan = replace(PLAN, methods=methods(["plain", "suffix", "int8"]), runs=1)
+    kept = [HEADER, plan, *CASES[:1]]
+    list(Experiment(Engine(), plan, CASES[:1], kept.append).run())
+    found = result(kept)
+    assert {each: found.model(each).model.name for each in found.methods} == {
+        "plain": "The none one",
+        "suffix": "The none one",
+        "int8": "The int8 one",
+    }
+    told = dict(named(found, "Conditions").rows)
+    assert "The int8 one" in told["model of int8"]
+    assert "The none one" in told["model of plain, suffix"]
 
 
 def test_ratios_are_to_the_first_method_with_their_intervals():
@@ -190,13 +254,28 @@ def test_which_method_is_best_where_and_which_loses():
         fast = asked.drafter == "suffix" and asked.message == CASES[0].text
         return 20 if fast else 40 if asked.drafter == "suffix" else 25
 
-    said = remarks(measured(speed, TURNS))
-    assert "one: suffix decodes 1.25 (1.25 to 1.25) times as fast as plain, n = 5." in said
+    said = remarks(measured(speed, replace(TURNS, runs=7)))
+    assert "one: suffix decodes 1.25 (1.25 to 1.25) times as fast as plain, n = 7." in said
     assert "suffix decodes slower than plain in two, three, four: " in " ".join(said)
     assert any(
         each.startswith("No method decodes faster than plain, beyond noise, in two")
         for each in said
     )
+
+
+def test_one_of_many_comparisons_must_be_further_beyond_noise():
+    """Five passes, all of them faster, happen by chance once in 32 times; to one of four cases, in
+    eight times."""
+
+    def speed(asked):
+        return 20 if asked.drafter == "suffix" and asked.message == CASES[0].text else 25
+
+    said = remarks(measured(speed, TURNS))
+    assert not [each for each in said if each.startswith(("one: ", "suffix decodes slower"))]
+    assert "To tell that of one of 4 comparisons takes 7 passes; there are 5." in said
+    assert any(each.startswith("all cases: suffix decodes") for each in said)
+    three = replace(TURNS, methods=methods(["plain", "suffix", "ngram"]))
+    assert not [each for each in remarks(measured(speed, three)) if each.startswith("all cases: ")]
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal, NamedTuple
@@ -76,7 +76,7 @@ def beside(
         return Beside(here.method, there.method, measure, ratio((), ()), {}, found)
     both = _both(result.by_pass(measure, here.method), result.by_pass(measure, there.method), True)
     cases = {
-        case: ratio(*_samples(here, there, (case,), measure, True), paired=True)
+        case: ratio(*_case(here, there, case, measure, True), paired=True)
         for case in shared(here, there)
     }
     total = ratio(*both, paired=True)
@@ -102,20 +102,20 @@ def compare(
         raise EngineError(f"There is no measure {one_line(measure, 40)}.", f"There are: {known}.")
     here, there = _side(candidate, candidate_method), _side(reference, reference_method)
     turns = candidate is reference or None is not candidate.path == reference.path
-    cases = shared(here, there)
-    kept, *dropped = _totalled(here, there, measure, turns)
+    samples, left_out = _total(here, there, measure, turns)
     found = (
         *unanswered(here, there),
         *_differences(here, there, measure, turns),
-        *_dropped(measure, *dropped),
+        *left_out,
     )
     told = Comparison(measure, threshold, _name(here), _name(there), found, (), "error", "")
     if unlike := [each.sentence for each in found if each.matters]:
         return replace(told, reason=" ".join(["These can't be compared.", *unlike]))
+    cases = shared(here, there)
     rows = [
-        _row(TOTAL, *_samples(here, there, kept, measure, turns, cases), told, turns),
+        _row(TOTAL, *samples, told, turns),
         *(
-            _row(case, *_samples(here, there, (case,), measure, turns), told, turns, len(cases))
+            _row(case, *_case(here, there, case, measure, turns), told, turns, tests=len(cases))
             for case in cases
         ),
     ]
@@ -147,29 +147,30 @@ def _differences(here: Side, there: Side, measure: str, turns: bool) -> tuple[Di
     return (*found, dropped)
 
 
-def _listed(names: Iterable[object]) -> str:
-    return one_line(", ".join(map(str, names))) or "none"
+def _listed(names: Iterable[int | str]) -> str:
+    return one_line(", ".join(map(str, sorted(names, key=str)))) or "none"
 
 
-def _totalled(
+def _total(
     here: Side, there: Side, measure: str, turns: bool
-) -> tuple[list[str], list[str], list[str]]:
-    """The cases that both sides have the measure of in every pass that counts, and those that each
-    of them lacks it for."""
-    cases, about = shared(here, there), MEASURES[measure]
-    lacks = [
-        lacking(about, each.answers, cases, passes)
-        for each, passes in zip((here, there), _passes(here, there, cases, turns), strict=True)
-    ]
-    kept = [case for case in cases if not any(case in each for each in lacks)]
-    mine, theirs = ([case for case in cases if case in each] for each in lacks)
-    return kept, mine, theirs
+) -> tuple[Samples, tuple[Difference, ...]]:
+    """Over the shared cases that both sides have the measure for, and a word on the others."""
+    about, cases = MEASURES[measure], shared(here, there)
+    passes = _passes(here, there, cases, turns)
+    mine, theirs = (
+        lacking(about, each.answers, cases, counted)
+        for each, counted in zip((here, there), passes, strict=True)
+    )
+    kept = [case for case in cases if case not in mine | theirs]
+    name = f"cases without {about.label} in some pass, left out of the total"
+    left_out = Difference(name, _listed(mine), _listed(theirs), False)
+    samples = _samples(here, there, kept, passes, measure, turns)
+    return samples, (left_out,) if mine or theirs else ()
 
 
-def _dropped(measure: str, here: list[str], there: list[str]) -> Iterator[Difference]:
-    if here or there:
-        name = f"cases without {MEASURES[measure].label} in some pass, left out of the total"
-        yield Difference(name, _listed(here), _listed(there), False)
+def _case(here: Side, there: Side, case: str, measure: str, turns: bool) -> Samples:
+    passes = _passes(here, there, (case,), turns)
+    return _samples(here, there, (case,), passes, measure, turns)
 
 
 def _passes(
@@ -186,17 +187,14 @@ def _samples(
     here: Side,
     there: Side,
     cases: Sequence[str],
+    passes: tuple[list[int], list[int]],
     measure: str,
     turns: bool,
-    answered: Sequence[str] = (),
 ) -> Samples:
-    """Of both sides, one a pass, `cases` together. A pass counts that has them all, and all that
-    are `answered`."""
+    """One of each of its `passes` for either side, `cases` together."""
     mine, theirs = (
-        totals(MEASURES[measure], each.answers, cases, passes)
-        for each, passes in zip(
-            (here, there), _passes(here, there, answered or cases, turns), strict=True
-        )
+        totals(MEASURES[measure], each.answers, cases, counted)
+        for each, counted in zip((here, there), passes, strict=True)
     )
     return _both(mine, theirs, turns)
 

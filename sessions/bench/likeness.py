@@ -162,9 +162,9 @@ def _weights(here: Side, there: Side, cases: tuple[str, ...]) -> Iterator[Differ
         yield Difference("model file's hash", _hashes(mine), _hashes(theirs), False)
     elif hashes[0] != hashes[1]:
         yield Difference("model file", _files(mine), _files(theirs), True)
-    changed = [_changed(each, cases) for each in (here, there)]
-    if any(changed):
-        yield Difference("model file that changed meanwhile", *map(_list, changed), True)
+    ours, others = _changed(here, cases), _changed(there, cases)
+    if ours or others:
+        yield Difference("model file that changed meanwhile", _list(ours), _list(others), True)
     if len(mine) == len(theirs) == 1:
         yield from _kind(*mine.values(), *theirs.values())
 
@@ -188,8 +188,8 @@ def _names(
 ) -> Iterator[Difference]:
     """Those that the weights have; where nobody told of any, those that were asked for."""
     if mine and theirs:
-        sides = ({each.name for each in side.values()} for side in (mine, theirs))
-        yield from _unlike("model", *map(_list, sides), matters=True)
+        ours, others = ({each.name for each in side.values()} for side in (mine, theirs))
+        yield from _unlike("model", _list(ours), _list(others), matters=True)
     else:
         asked = _pairs(here, there, cases, lambda each, case: each.settings[case].spec.model)
         yield from _apart("model", asked, matters=True)

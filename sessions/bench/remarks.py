@@ -42,28 +42,31 @@ def _fastest(result: Result, first: str, sides: Sequence[Beside]) -> Iterator[st
     if max(each.total.n_candidate for each in sides) < FEWEST:
         yield f"Which method is faster cannot be told of fewer than {FEWEST} passes."
         return
-    tied = []
+    tied: dict[str, int] = {}  # with the comparisons that each is one of
     for case, ratios in _places(result, sides).items():
         name, best = max(ratios.items(), key=lambda pair: pair[1].value or 0.0)
-        if beyond(best, len(sides) * (1 if case == TOTAL else _cases(sides))) == "faster":
+        tests = len(sides) if case == TOTAL else _tests(sides)
+        if beyond(best, tests) == "faster":
             yield f"{case}: {name} decodes {interval(best)} times as fast as {first}, {_n(best)}."
         else:
-            tied.append(case)
+            tied[case] = tests
     if tied:
         yield f"No method decodes faster than {first}, beyond noise, in {_listed(tied)}."
-        yield from _too_few(sides)
+        yield from _too_few(max(tied.values()), max(each.total.n_candidate for each in sides))
 
 
-def _cases(sides: Sequence[Beside]) -> int:
-    return max(len(each.cases) for each in sides)
+def _tests(sides: Sequence[Beside]) -> int:
+    """Comparisons of a method in a case, one of which is soon beyond noise by chance."""
+    return sum(len(each.cases) for each in sides)
 
 
-def _too_few(sides: Sequence[Beside]) -> Iterator[str]:
+def _too_few(tests: int, passes: int) -> Iterator[str]:
     """Of n pairs no p is below 2**-n, and it counts as often as there are comparisons."""
-    tests = len(sides) * _cases(sides)
     fewest = math.ceil(math.log2(tests / NOISE))
-    if max(each.total.n_candidate for each in sides) < fewest:
-        yield f"To be told of any of {tests} comparisons it takes {fewest} passes."
+    if passes < fewest:
+        yield (
+            f"To tell that of one of {tests} comparisons takes {fewest} passes; there are {passes}."
+        )
 
 
 def _places(result: Result, sides: Sequence[Beside]) -> dict[str, dict[str, Ratio]]:
@@ -78,8 +81,8 @@ def _places(result: Result, sides: Sequence[Beside]) -> dict[str, dict[str, Rati
 
 
 def _losers(first: str, sides: Sequence[Beside]) -> Iterator[str]:
+    tests = _tests(sides)
     for each in sides:
-        tests = len(sides) * _cases(sides)
         slower = [case for case, found in each.cases.items() if beyond(found, tests) == "slower"]
         if slower:
             worst = min((each.cases[case] for case in slower), key=lambda found: found.value or 0.0)
