@@ -25,6 +25,7 @@ class Speech(Protocol):
     def plain(self, text: str) -> list[int]:
         """The ids of a text in no template, opened as the tokenizer opens one."""
         ...
+
     def detokeniser(self) -> Speller: ...
     def spelling(self) -> Mapping[int, tuple[str, str]]:
         """What each id stands for: as the tokenizer spells it, and as text."""

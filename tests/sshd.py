@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
-import select
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
-import termios
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
-import pyte
 
-Seen = TypeVar("Seen")
+from .terminal import SECONDS, Terminal, until
+
 PROGRAM = str(Path(sys.executable).with_name("tokenhud"))
 PRIVILEGE_SEPARATION = Path("/run/sshd")  # built into Debian's sshd, which needs it as root alone
-SECONDS = 60.0  # for anything, on a busy machine
 
 
 class UnavailableError(Exception):
@@ -74,7 +68,7 @@ class Sshd:
         try:
             yield terminal
         finally:
-            terminal.close()
+            terminal.kill()
 
     def running(self) -> list[psutil.Process]:
         """All processes of all sessions, each session's own sshd among them."""
@@ -84,8 +78,10 @@ class Sshd:
 
     def sever(self) -> None:
         """Ends all connections without a word to either side."""
-        for each in psutil.Process(self._process.pid).children():
-            each.kill()
+        for each in self.running():
+            with suppress(psutil.NoSuchProcess):  # one may have ended with another
+                if each.name().startswith("sshd"):
+                    each.kill()
 
     def close(self) -> None:
         """Ends sshd and whatever was ever seen running in its sessions."""
@@ -116,50 +112,6 @@ class Sshd:
         ]
 
 
-class Terminal:
-    """What a person has: a window of some size, drawn by an ssh client that runs in it."""
-
-    def __init__(self, client: list[str], columns: int, lines: int) -> None:
-        self._master, self._slave = os.openpty()
-        termios.tcsetwinsize(self._slave, (lines, columns))
-        self._screen = pyte.Screen(columns, lines)
-        self._stream = pyte.ByteStream(self._screen)
-        self.client = subprocess.Popen(
-            client,
-            preexec_fn=lambda: os.login_tty(self._slave),
-            env=os.environ | {"TERM": "xterm-256color"},
-            close_fds=False,
-        )
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self._screen.display)
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def shows(self, pattern: str) -> re.Match[str]:
-        """Reads until the screen holds a match of `pattern`."""
-
-        def seen() -> re.Match[str] | None:
-            self._read()
-            return re.search(pattern, self.text)
-
-        return until(seen, lambda: f"{pattern!r} is not on\n{self.text}")
-
-    def close(self) -> None:
-        self.client.kill()
-        self.client.wait()
-        os.close(self._slave)
-        os.close(self._master)
-
-    def _read(self) -> None:
-        while select.select([self._master], [], [], 0)[0]:
-            data = os.read(self._master, 65536)
-            # pyte 0.8.2 takes the kitty protocol's private forms for others
-            self._stream.feed(re.sub(rb"\x1b\[[<>?=][0-9;]*[up]", b"", data))
-
-
 @contextmanager
 def sshd(folder: Path, env: dict[str, str]) -> Iterator[Sshd]:
     """Raises UnavailableError, with the reason, where there can be none."""
@@ -178,17 +130,6 @@ def sshd(folder: Path, env: dict[str, str]) -> Iterator[Sshd]:
         if made:
             with suppress(OSError):
                 PRIVILEGE_SEPARATION.rmdir()
-
-
-def until(
-    seen: Callable[[], Seen | None], told: Callable[[], str], seconds: float = SECONDS
-) -> Seen:
-    """What is `seen` in the end; fails with what is `told` after `seconds`."""
-    ends = time.monotonic() + seconds
-    while not (found := seen()):
-        assert time.monotonic() < ends, told()
-        time.sleep(0.05)
-    return found
 
 
 def ended(processes: Iterable[psutil.Process]) -> bool:

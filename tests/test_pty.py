@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
-import select
 import signal
-import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pyte
 import pytest
 
 from tokenhud.sessions.reading import read
+
+from .terminal import SECONDS, Terminal
 
 PROGRAM = """
 import sys
@@ -36,78 +32,40 @@ app = TokenhudApp(chat_with(ScriptedEngine(script), Path(sys.argv[1])))
 app.run()
 sys.exit(app.return_code)
 """
-SECONDS = 20.0
 
 
-class Terminal:
-    def __init__(self, folder: Path, script: str, columns: int, lines: int) -> None:
-        self.folder = folder
-        self.master, self._slave = os.openpty()
-        termios.tcsetwinsize(self._slave, (lines, columns))
-        self.before = termios.tcgetattr(self._slave)
-        self.seen = bytearray()
-        self._screen = pyte.Screen(columns, lines)
-        self._stream = pyte.ByteStream(self._screen)
-        env = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(Path.cwd())}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder), script],
-            preexec_fn=lambda: os.login_tty(self._slave),
-            env=os.environ | env,
-            close_fds=False,
-        )
+def terminate(at: Terminal) -> None:
+    at.process.terminate()
+    at.process.wait(SECONDS)
 
-    @property
-    def rows(self) -> list[str]:
-        return list(self._screen.display)
 
-    def type(self, data: str | bytes) -> None:
-        os.write(self.master, data if isinstance(data, bytes) else data.encode())
+PLAIN = """
+import sys
+from pathlib import Path
+from tests.fakes import Beat, ScriptedEngine, chat_with, words
+from tokenhud.__main__ import ended_by_hang_up
+from tokenhud.tui.plain import plain_chat
 
-    def until(self, seen: Callable[[], bool]) -> None:
-        ends = time.monotonic() + SECONDS
-        while not seen():
-            assert time.monotonic() < ends, "\n".join(self.rows)
-            self._read(0.05)
-
-    def shows(self, text: str) -> None:
-        self.until(lambda: text in "\n".join(self.rows))
-
-    def status(self) -> int:
-        """Reads what the program still writes, and its exit status."""
-        self.until(lambda: self.process.poll() is not None)
-        self._read(0.05)
-        return self.process.returncode
-
-    def hang_up(self) -> None:
-        os.close(self._slave)
-        os.close(self.master)
-        self.process.wait(SECONDS)
-
-    def restored(self) -> bool:
-        left = [b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?2004l", b"\x1b[?1000l", b"\x1b[<u"]
-        after = termios.tcgetattr(self._slave)
-        return after == self.before and all(each in self.seen for each in left)
-
-    def _read(self, seconds: float) -> None:
-        while select.select([self.master], [], [], seconds)[0]:
-            data = os.read(self.master, 65536)
-            self.seen += data
-            # pyte 0.8.2 takes the kitty protocol's private forms for others
-            self._stream.feed(re.sub(rb"\x1b\[[<>?=][0-9;]*[up]", b"", data))
-            seconds = 0
+held = [*words("First part"), Beat((" last.",), wait=True)]
+chat = chat_with(ScriptedEngine(held), Path(sys.argv[1]))
+with ended_by_hang_up():
+    try:
+        plain_chat(chat)
+    finally:
+        chat.close()
+"""
 
 
 @contextmanager
 def terminal(
     folder: Path, script: str = "held", columns: int = 80, lines: int = 24
 ) -> Iterator[Terminal]:
-    at = Terminal(folder, script, columns, lines)
+    at = Terminal([sys.executable, "-c", PROGRAM, str(folder), script], columns, lines)
     try:
         at.shows("is ready")
         yield at
     finally:
-        at.process.kill()
-        at.process.wait()
+        at.kill()
 
 
 def test_wrong_bytes_and_sequences_are_survived_and_ctrl_c_twice_quits(tmp_path: Path) -> None:
@@ -133,7 +91,7 @@ def test_no_control_sequence_of_the_model_reaches_the_terminal(tmp_path: Path) -
         at.type("go\r")
         at.shows("tok/s · TTFT 125 ms")
         shown = bytes(at.seen[start:])
-        assert "[red]c[/red]" in "\n".join(at.rows)
+        assert "[red]c[/red]" in at.text
         for wrong in (
             b"\x1b]",
             b"\x1bP",
@@ -194,9 +152,25 @@ def test_wide_characters_leave_the_panel_in_its_column(tmp_path: Path) -> None:
         at.shows("accents.")
         at.shows("last answer")
         cells = {
-            column for row in at.rows for column in [_column(row, "SPEED"), _column(row, "CPU")]
+            column
+            for row in at.text.splitlines()
+            for column in [_column(row, "SPEED"), _column(row, "CPU")]
         }
         assert len(cells - {None}) == 1
+
+
+@pytest.mark.parametrize("ending", [Terminal.hang_up, terminate], ids=["hang-up", "terminate"])
+def test_a_plain_chat_that_is_ended_in_mid_answer_records_it_as_cancelled(
+    tmp_path: Path, ending: Callable[[Terminal], None]
+) -> None:
+    at = Terminal([sys.executable, "-c", PLAIN, str(tmp_path)], 80, 24)
+    try:
+        at.type("Hello?\r")
+        at.shows("First part")
+        ending(at)
+    finally:
+        at.kill()
+    assert '"finish_reason":"cancelled"' in _log(tmp_path)
 
 
 def _column(row: str, word: str) -> int | None:

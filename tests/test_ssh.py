@@ -15,7 +15,8 @@ from tokenhud.sessions.bench.result import read_result
 from tokenhud.sessions.reading import Problem, read
 from tokenhud.sessions.records import Turn
 
-from .sshd import PROGRAM, Sshd, Terminal, UnavailableError, ended, sshd, until
+from .sshd import PROGRAM, Sshd, UnavailableError, ended, sshd
+from .terminal import Terminal, until
 
 pytestmark = pytest.mark.model
 READY = "Enter send"
@@ -36,17 +37,17 @@ def test_a_chat_outlives_its_connections_and_replays(server: Sshd, tmp_path: Pat
     with server.login(PROGRAM, "--length", "8", "--ignore-eos", "on") as terminal:
         terminal.shows(READY)
         terminal.type("Say hello.\r")
-        terminal.shows("8 tok · .* · TTFT")
+        terminal.matches("8 tok · .* · TTFT")
         terminal.type("/length 500\r")
         terminal.shows("8 → 500")
         lighthouse = begins(terminal, "Tell me a story about a lighthouse.")
-        drop(terminal.client.kill, server)
+        drop(terminal.kill, server)
     (log,) = (tmp_path / "home" / "sessions").glob("*.jsonl")
     assert cancelled_answer(log)[:3] == lighthouse
 
     with server.login(PROGRAM, "--load", log.stem) as terminal:
         terminal.shows(READY)
-        terminal.shows(r"\W+".join(lighthouse))
+        terminal.matches(r"\W+".join(lighthouse))
         bridge = begins(terminal, "Tell me a story about a bridge.")
         drop(server.sever, server)
     assert cancelled_answer(log)[:3] == bridge
@@ -62,7 +63,7 @@ def test_a_chat_outlives_its_connections_and_replays(server: Sshd, tmp_path: Pat
 def begins(terminal: Terminal, message: str) -> list[str]:
     """The first three words of the answer to `message`, once they stand whole on the screen."""
     terminal.type(f"{message}\r")
-    return words(terminal.shows(rf"▸ {message}\s+[^\w╭]*((?:\w+[^\w╭]+){{3}})\w")[1])
+    return words(terminal.matches(rf"▸ {message}\s+[^\w╭]*((?:\w+[^\w╭]+){{3}})\w")[1])
 
 
 def drop(connection: Callable[[], None], server: Sshd) -> None:

@@ -170,8 +170,8 @@ def test_constant_samples_give_an_interval_of_one_value(
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.lists(everyday, min_size=2, max_size=8),
-    st.lists(everyday, min_size=2, max_size=8),
+    st.lists(everyday, min_size=3, max_size=8),
+    st.lists(everyday, min_size=3, max_size=8),
     st.integers(-20, 20),
 )
 def test_a_ratio_follows_its_samples(
@@ -337,3 +337,9 @@ def test_a_constant_y_has_a_slope_of_zero_and_no_r2() -> None:
     assert fit_line([1, 2, 3], [5, 5, 5]) == (0, 5, None, 3)
     with pytest.raises(ValueError, match="each x"):
         fit_line([1, 2, 3], [1, 2])
+
+
+def test_two_samples_have_a_ratio_and_no_interval() -> None:
+    found = ratio([50.0, 51.0], [100.0, 99.0, 101.0])
+    assert found.value == pytest.approx(0.505)
+    assert (found.low, found.high) == (None, None)

@@ -195,7 +195,7 @@ def test_conditions():
     assert "take turns" in told["order"]
     assert told["end tokens ignored in"] == "S1"
     assert told["answers"] == "20 measured, 4 warm-up"
-    assert told["in use before"] == "12 % of the machine"
+    assert told["used by others before"] == "12 % of the machine"
     assert told["used by others during an answer, at most"] == "33 % of the machine"
     assert told["unreadable"] == "line 7 is not JSON"
     assert any("The machine was busy" in each for each in remarks(found))

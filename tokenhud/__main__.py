@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from . import __version__
 from .arguments import EXIT_ERROR, Parser, chosen, given_options, options
@@ -22,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     given = parser().parse_args(completed(words))
     try:
-        status: int = given.run(given)
+        with ended_by_hang_up():
+            status: int = given.run(given)
     except (EngineError, OptionError) as error:
         print(f"tokenhud: {clean(str(error))}", file=sys.stderr)
         return EXIT_ERROR
@@ -33,6 +39,26 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
         return EXIT_ERROR
     return status
+
+
+@contextmanager
+def ended_by_hang_up() -> Iterator[None]:
+    """A terminal that is gone, or a request to end, leaves through every `finally`: what was said
+    so far is recorded and no engine stays."""
+    names = [each for each in ("SIGHUP", "SIGTERM") if hasattr(signal, each)]
+    numbers = [getattr(signal, each) for each in names]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def parser() -> Parser:

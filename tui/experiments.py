@@ -187,6 +187,8 @@ def _run(
     names = ", ".join(path.name for path in paths)
     tell(sys.stderr, f"Written to {one_line(str(paths[0].parent), 2000)}: {names}")
     status = comparison.exit_status if comparison else PASSED if found.measured else FAILED
+    if not found.measured:
+        tell(sys.stderr, "Nothing was measured: answers after a load are cold; --warmup 1 helps.")
     _print(found, comparison, asked)
     return status
 

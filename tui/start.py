@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 
 from ..engines.events import EngineError, Sample
@@ -51,7 +52,8 @@ def chat_in_terminal(
         chat.close()
         if saved:
             name = saved.stem if saved.parent == session_folder() else str(saved)
-            tell(sys.stderr, f"Saved. To go on: tokenhud --load {shlex.quote(name)}")
+            with suppress(OSError):  # the terminal may be gone
+                tell(sys.stderr, f"Saved. To go on: tokenhud --load {shlex.quote(name)}")
 
 
 def open_chat(

@@ -30,7 +30,7 @@ def _told(result: Result) -> Iterator[tuple[str, str]]:
     yield from _models(result)
     yield from _plan(result)
     yield "answers", _answers(result)
-    yield "in use before", _load(result.idle_load)
+    yield "used by others before", _load(result.idle_load)
     loads = [each.other_load for each in result.measured if each.other_load is not None]
     yield "used by others during an answer, at most", _load(max(loads, default=None))
     shown = [str(each) for each in result.problems[:_LISTED]]

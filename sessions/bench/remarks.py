@@ -150,8 +150,9 @@ def _wary(result: Result) -> Iterator[str]:
     busiest = max(loads, default=0.0)
     if busiest >= OTHERS or (result.idle_load or 0.0) >= OTHERS:
         yield (
-            f"The machine was busy: others used up to {busiest:.0f} % of it during an answer, "
-            f"and {result.idle_load or 0.0:.0f} % of it was in use before the first."
+            "The machine was busy: others used "
+            + (f"up to {busiest:.0f} % of it during an answer, and " if loads else "")
+            + f"{result.idle_load or 0.0:.0f} % of it before the first."
         )
     here = [each for each in result.methods if not is_remote(result, each)]
     unseen = [each for each in here if memory(result, each).peak_rss is None]

@@ -41,13 +41,15 @@ class Result:
     a chat."""
 
     name: str
-    header: Header | None
-    plan: Plan | None
-    cases: tuple[Case, ...]
-    answers: tuple[Answer, ...]
-    loads: tuple[Load, ...]
+    header: Header | None = field(repr=False)
+    plan: Plan | None = field(repr=False)
+    cases: tuple[Case, ...] = field(repr=False)  # here and below: thousands of lines in a notebook
+    answers: tuple[Answer, ...] = field(repr=False)
+    loads: tuple[Load, ...] = field(repr=False)
     failures: tuple[Failure, ...] = ()
-    idle_load: float | None = None  # percent of the machine in use before the first answer
+    idle_load: float | None = (
+        None  # percent of the machine that others used before the first answer
+    )
     problems: tuple[Problem, ...] = ()
     path: Path | None = None  # of the raw log
 
@@ -197,7 +199,7 @@ class _Collected:
                     self.loads.append(Load(self._method, record))
                     self._held[record.spec.url] = record
                 case Sample(cpu_percent=float(percent)) if not self.answers and not self._method:
-                    self._before.append(percent)
+                    self._before.append(max(0.0, percent - (record.engine_cpu_percent or 0.0)))
                 case _:
                     pass
             yield record

@@ -269,8 +269,8 @@ def _ratio_of_pairs(candidate: Any, reference: Any, axis: int = -1) -> Any:
 def _interval(
     candidate: NDArray[np.float64], reference: NDArray[np.float64], paired: bool
 ) -> tuple[float, float]:
-    if len(candidate) == 1 or len(reference) == 1:
-        return math.nan, math.nan  # one can't be resampled
+    if min(len(candidate), len(reference)) < FEWEST:
+        return math.nan, math.nan  # what so few resample to says nothing of the next run
     from scipy.stats import bootstrap
 
     found = bootstrap(
