@@ -33,6 +33,7 @@ class Log:
         self.records: list[Record] = []
         self.problems: list[Problem] = []
         self.left_out = 0  # lines of a long log that were left unread
+        self.left_at: Path | None = None  # its file, once closed
         self.warning = ""
         self._folder = folder
         self._file: Appender | None = None
@@ -117,6 +118,7 @@ class Log:
         with self._lock:
             self._closed = True
             if self._file:
+                self.left_at = self._file.path
                 self._close(self._file)
                 self._file = None
 

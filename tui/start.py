@@ -48,8 +48,8 @@ def chat_in_terminal(
         return TokenhudApp(chat).run() or 0
     finally:
         poller.stop()
-        saved = chat.log.path
         chat.close()
+        saved = chat.log.left_at
         if saved:
             name = saved.stem if saved.parent == session_folder() else str(saved)
             with suppress(OSError):  # the terminal may be gone
