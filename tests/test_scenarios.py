@@ -174,3 +174,9 @@ def test_a_sweep_is_a_method_for_each_value():
     assert [each.name for each in swept("gamma", "2, 4,6")] == ["gamma=2", "gamma=4", "gamma=6"]
     assert "There is no value" in fault(swept, "gamma", " ")
     assert "There is no setting" in fault(swept, "color", "1")
+
+
+def test_the_documented_scenarios_are_those_of_the_code():
+    text = (Path(__file__).parents[1] / "docs" / "results.md").read_text("utf-8")
+    for name, each in SCENARIOS.items():
+        assert f"| `{name}` | {each.prompt:,} | {each.length} |" in text
