@@ -312,6 +312,18 @@ def test_interrupting_one_file_leaves_the_others(engines, chat, tmp_path, capsys
     assert f"--out {tmp_path / 'out'} goes on" in capsys.readouterr().err
 
 
+def test_an_interrupted_replay_names_the_folder_that_it_chose(engines, chat, tmp_path, capsys):
+    class Interrupted(Loading):
+        def stream(self, request: Request) -> Iterator[Event]:
+            yield from super().stream(request)
+            yield Stop(0, "cancelled")
+
+    engines[:] = [Interrupted(noisy(20))]
+    assert main(["replay", str(chat)]) == 3
+    (folder,) = (tmp_path / "home" / "results").iterdir()
+    assert f"--out {folder} goes on" in capsys.readouterr().err
+
+
 def test_results_may_go_to_the_working_folder(engines, tmp_path, monkeypatch):
     engines[:] = [Loading(noisy(20))]
     (tmp_path / "here").mkdir()

@@ -86,7 +86,7 @@ def replay(files: Sequence[str], methods: Sequence[str], judged: Judged, asked: 
     """Exit status: 0 passed or nothing was judged, 1 a regression, 2 inconclusive, 3 interrupted
     or not comparable, the worst of all files. Raises EngineError."""
     baseline = read_result(_file(judged.baseline)) if judged.baseline else None
-    out = asked.out or (new_name("replay") if len(files) > 1 else None)
+    out = asked.out or new_name("replay")
     statuses = []
     for number, file in enumerate(files, start=1):
         plan, cases, notes = replay_plan(_file(file), methods, asked.typed)
@@ -94,7 +94,7 @@ def replay(files: Sequence[str], methods: Sequence[str], judged: Judged, asked: 
             cases = tuple(replace(each, system=asked.system) for each in cases)
         for note in notes:
             tell(sys.stderr, note)
-        own = out / f"{number}" if out and len(files) > 1 else out
+        own = out / f"{number}" if len(files) > 1 else out
         verdict: Callable[[Result], Comparison] | None = None
         if baseline:
             _require_shared(baseline, cases)
@@ -102,7 +102,7 @@ def replay(files: Sequence[str], methods: Sequence[str], judged: Judged, asked: 
         try:
             statuses.append(_run(plan, cases, replace(asked, out=own), verdict))
         except CancelledError:
-            return _interrupted(out or asked.out)
+            return _interrupted(out)
     return max(statuses, key=SEVERITY.index)
 
 
@@ -161,7 +161,7 @@ def _shown(
         return _interrupted(folder)
 
 
-def _interrupted(folder: Path | None) -> int:
+def _interrupted(folder: Path) -> int:
     tell(sys.stderr, f"Interrupted; the same command with --out {folder} goes on.")
     return FAILED
 
