@@ -126,7 +126,7 @@ def turn_line(turn: TurnMetrics, speedup: float | None = None) -> str:
         f"{rate(turn.decode_rate)} tok/s",
         f"TTFT {elapsed(turn.ttft_ns)}",
     ]
-    if turn.remote and turn.adjusted_ttft_ns is not None:
+    if turn.remote and turn.ttft_ns is not None:
         words.append(f"without the network {elapsed(turn.adjusted_ttft_ns)}")
     if turn.drafted:
         accepted = f"{turn.accepted}/{turn.drafted}"
