@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import filelock
 import platformdirs
@@ -60,15 +60,6 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 
 def progress(stage: str, done: int, total: int) -> Progress:
     return Progress(time.perf_counter_ns(), stage, done, total)
-
-
-def finished(steps: Generator[Progress, None, Result]) -> Result:
-    """What `steps` end with, their progress unseen."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            return cast("Result", done.value)
 
 
 def locked(lock: filelock.FileLock, what: str) -> Generator[Progress, None, None]:

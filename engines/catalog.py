@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from . import hub
-from .cache import digest, finished
+from .cache import digest
 from .convert import Converted, convert, convert_text
 from .events import EngineError, Progress
+from .finishing import finished
 from .folder import settings, whole
 from .gguf_path import EMBEDDED, expanded, gguf_path, is_gguf
 

@@ -8,7 +8,7 @@ from ctypes import POINTER, c_int32
 
 import numpy as np
 
-from .cache import finished
+from .finishing import finished
 from .gguf_file import open_gguf
 from .gguf_path import gguf_path
 from .llamacpp import BATCH

@@ -136,6 +136,11 @@ class Sampling:
         return names[self.top_k > 0, self.top_p < 1]
 
 
+def chosen_here(spec: Spec) -> dict[str, Any]:
+    """What no log may choose."""
+    return {name: getattr(spec, name) for name in CHOSEN_HERE}
+
+
 def limits(options: type[Spec | Sampling], name: str) -> Mapping[str, Any]:
     """What is declared of one field: about, and low, high, off or names."""
     return _fields(options)[name].metadata

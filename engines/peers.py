@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .cache import finished
 from .catalog import checkpoint
+from .finishing import finished
 from .opening import open_model
 from .options import Spec
 from .rounds import Run, target_run, transformers_run

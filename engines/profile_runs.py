@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from .cache import finished
 from .checkpoint import config_of
 from .events import EngineError, Message
+from .finishing import finished
 from .gpu import open_gpu
 from .kv_cache import KvCache
 from .native import NativeTarget

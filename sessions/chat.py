@@ -18,7 +18,7 @@ from ..engines.events import (
     Scoring,
     Stop,
 )
-from ..engines.options import CHOSEN_HERE, Sampling, Spec
+from ..engines.options import Sampling, Spec, chosen_here
 from .conversation import Conversation, Exchange, conversation
 from .log import Log
 from .machine import environment
@@ -131,8 +131,7 @@ class Chat:
         """Goes on with another session's log; models and server stay those in use, since a log may
         name any. A new header tells where and with what this sitting runs."""
         told = conversation(log.records, self.spec, self.sampling)
-        own = {name: getattr(self.spec, name) for name in CHOSEN_HERE}
-        spec = replace(told.spec, **own)
+        spec = replace(told.spec, **chosen_here(self.spec))
         self.log.close()
         self.log, self._told = log, told
         self._note(header(spec, told.sampling))

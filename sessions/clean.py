@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 MARK = "\N{REPLACEMENT CHARACTER}"
 
@@ -17,6 +18,14 @@ def clean(text: str) -> str:
     """`text` with every control character shown as one mark, but carriage returns dropped (most
     belong to a CRLF). Works character by character, so a sequence split over tokens is caught."""
     return _UNSAFE.sub(MARK, text.replace("\r", ""))
+
+
+def cells(text: str) -> int:
+    """Columns that a terminal gives to `text`."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1
+        for each in text
+    )
 
 
 def one_line(text: str, width: int = 200) -> str:

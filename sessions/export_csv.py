@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from ..engines.events import Start, Step, Stop
 from .clean import clean
 from .export_rows import COLUMNS, turn_row
-from .reading import Problem
+from .reading import Problem, only_records
 from .records import Record, Turn, outside_trials
 from .saved import saved_turns
 
@@ -30,13 +30,13 @@ _FORMULA = "=+-@＝＋－＠"  # noqa: RUF001  # full-width forms count too
 
 def write_turns(_name: str, items: Iterable[Record | Problem], out: TextIO) -> None:
     """One row a turn."""
-    rows = map(turn_row, saved_turns(_records(items)))
+    rows = map(turn_row, saved_turns(only_records(items)))
     _write(COLUMNS, (row.values() for row in rows), out)
 
 
 def write_steps(_name: str, items: Iterable[Record | Problem], out: TextIO) -> None:
     """One row a step."""
-    _write(STEP_COLUMNS, _steps(_records(items)), out)
+    _write(STEP_COLUMNS, _steps(only_records(items)), out)
 
 
 def harmless(value: Any) -> Any:
@@ -80,10 +80,6 @@ def _write(columns: Iterable[str], rows: Iterable[Iterable[Any]], out: TextIO) -
     table = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     table.writerow(columns)
     table.writerows([harmless(value) for value in row] for row in rows)
-
-
-def _records(items: Iterable[Record | Problem]) -> Iterator[Record]:
-    return (each for each in items if not isinstance(each, Problem))
 
 
 def _ms(ns: int | None) -> float | None:

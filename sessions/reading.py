@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -59,6 +59,11 @@ def read(path: Path) -> Iterator[Record | Problem]:
             yield entry.problem
         if entry.record:
             yield entry.record
+
+
+def only_records(items: Iterable[Record | Problem]) -> Iterator[Record]:
+    """What of a log could be read."""
+    return (each for each in items if not isinstance(each, Problem))
 
 
 def entries(path: Path, tail: int | None = None) -> Iterator[Entry]:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from ..engines.events import EngineError
 from .clean import one_line
-from .reading import Problem, read
+from .reading import only_records, read
 from .records import Record
 from .saved import saved_turns
 
@@ -48,8 +48,7 @@ class Words:
 def search(path: Path, words: Words) -> Iterator[Hit]:
     """The messages and answers of one log, undone ones too, that hold all of `words`. Holds one
     turn at a time. Raises EngineError where the file can't be read or is no log."""
-    records = (each for each in read(path) if not isinstance(each, Problem))
-    return _hits(records, words)
+    return _hits(only_records(read(path)), words)
 
 
 def _hits(records: Iterable[Record], words: Words) -> Iterator[Hit]:

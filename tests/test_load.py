@@ -25,6 +25,7 @@ from tokenhud.sessions.bench.load_written import (
 )
 from tokenhud.sessions.bench.plan import Case, Method, Plan
 from tokenhud.sessions.bench.recorder import Recorder
+from tokenhud.sessions.bench.result import read_result
 from tokenhud.sessions.bench.table import as_text
 from tokenhud.sessions.records import Record, Trial
 from tokenhud.tui.load_report import levels_of, limits_of
@@ -251,7 +252,7 @@ def test_the_record_is_strict_json_with_every_level(tmp_path: Path) -> None:
 def test_the_export_has_what_vllm_bench_serve_writes(tmp_path: Path) -> None:
     raw = logged(tmp_path, request(0, 100, [50, 150]), request(100, 200, [100, 600]))
     found = read_load(raw)
-    told = as_vllm(found, found.levels[0])
+    told = as_vllm(read_result(found.path), found.levels[0])
     assert (told["completed"], told["max_concurrency"], told["duration"]) == (2, 2, 1.0)
     assert (told["request_throughput"], told["output_throughput"]) == (2.0, 12.0)
     assert told["ttfts"] == [0.1, 0.2]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from .engines.events import EngineError, Stop
+from .engines.finishing import finished
 from .engines.options import Sampling, Spec, from_record
 from .engines.process import ProcessEngine
 from .sessions.bench.apart import Apart
@@ -155,23 +156,11 @@ def replay(
 
 def _run(plan: Plan, cases: Sequence[Case], out: Path | str | None, watch: Watch | None) -> Result:
     engine = Apart(ProcessEngine)
+    folder = Path(out) if out else new_name(plan.purpose)
     try:
-        return _watched(
-            run_plan(engine, plan, cases, Path(out) if out else new_name(plan.purpose)), watch
-        )
+        return finished(run_plan(engine, plan, cases, folder), watch)
     finally:
         engine.close()
-
-
-def _watched(steps: Generator[Told, None, Result], watch: Watch | None) -> Result:
-    while True:
-        try:
-            told = next(steps)
-        except StopIteration as done:
-            found: Result = done.value
-            return found
-        if watch:
-            watch(told)
 
 
 def _split(settings: dict[str, Any]) -> tuple[Spec, Sampling]:

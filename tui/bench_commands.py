@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..engines.events import EngineError, Progress
-from ..engines.options import OptionError, Sampling
+from ..engines.options import OptionError, Sampling, chosen_here
 from ..sessions import figures
-from ..sessions.bench.asking import benchmark, described, own, replay_chat, replay_plan
+from ..sessions.bench.asking import benchmark, described, replay_chat, replay_plan
 from ..sessions.bench.comparison import compare
 from ..sessions.bench.experiment import Doing
 from ..sessions.bench.folder import new_name
@@ -20,7 +20,8 @@ from ..sessions.bench.result import Result, read_result
 from ..sessions.bench.running import run_plan
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
-from ..sessions.places import is_there, locate, results_folder, session_folder
+from ..sessions.library import find_session
+from ..sessions.places import is_there, results_folder, session_folder
 from ..sessions.trials import CancelledError
 from . import grammar
 from .experiment_words import doing, notice
@@ -59,9 +60,10 @@ def replay_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
     def planned() -> tuple[Plan, tuple[Case, ...]]:
         if not files and (not chat.log.left_out or chat.log.path is None):
             return replay_chat(chat.log.records, texts, chat.spec)
-        path = _file(" ".join(files)) if files else chat.log.path  # memory has its end alone
+        named = find_session(" ".join(files), session_folder()) if files else None
+        path = named or chat.log.path  # of a long log memory has the end alone
         assert path
-        plan, cases, _ = replay_plan(path, texts, own(chat.spec))
+        plan, cases, _ = replay_plan(path, texts, chosen_here(chat.spec))
         return plan, cases
 
     return _run(chat, planned)
@@ -79,9 +81,9 @@ def compare_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
         if all(paths):
             there, here = (read_result(each) for each in paths if each)
             comparison = compare(here, there, "decode_tps", THRESHOLD)
-            from ..sessions.bench.written import as_text
+            from ..sessions.bench.written import Report
 
-            return Reply(as_text(here, comparison, width=WIDTH))
+            return Reply(Report(here, comparison).as_text(width=WIDTH))
     except EngineError as error:
         return Reply(str(error), ok=False)
     return _run(chat, lambda: _two(replay_chat(chat.log.records, sides, chat.spec)), judged=True)
@@ -105,7 +107,7 @@ def _run(chat: Chat, planned: Planned, judged: bool = False) -> Reply:
 
 
 def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], judged: bool) -> Told:
-    from ..sessions.bench.written import as_text, write  # here: the chat starts without it
+    from ..sessions.bench.written import Report  # here: the chat starts without it
 
     yield _begin(plan, cases)
     folder = new_name(plan.purpose)
@@ -118,8 +120,9 @@ def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], judged: bool) -> Told:
         yield from _reloaded(chat, plan, cases)
     names = [each.name for each in plan.methods]
     verdict = compare(found, found, "decode_tps", THRESHOLD, names[1], names[0]) if judged else None
-    yield as_text(found, verdict, width=WIDTH)
-    yield f"Kept in {one_line(str(write(found, verdict)[0].parent))}"
+    report = Report(found, verdict)
+    yield report.as_text(width=WIDTH)
+    yield f"Kept in {one_line(str(report.write()[0].parent))}"
 
 
 def _measured(
@@ -169,13 +172,6 @@ def _split(values: tuple[Value, ...]) -> tuple[list[str], list[str]]:
     before, *after = WITH.split(str(values[0]), maxsplit=1)
     methods = [each.strip() for each in "".join(after).split(",") if each.strip()]
     return before.replace(",", " ").split(), methods
-
-
-def _file(name: str) -> Path:
-    path = locate(name, session_folder())
-    if not path.exists():
-        raise EngineError(f"There is no session {one_line(name, 60)}.", "/sessions lists them.")
-    return path
 
 
 def _result_path(text: str) -> Path | None:

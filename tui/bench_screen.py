@@ -20,7 +20,7 @@ from statistics import median
 
 from ..engines.events import EngineError
 from ..sessions.metrics import turn_metrics
-from ..sessions.reading import Problem, read
+from ..sessions.reading import only_records, read
 from ..sessions.summary import percentile, split_turns
 from .pseudo_terminal import PseudoTerminal
 
@@ -108,8 +108,7 @@ def _answered(home: Path) -> int:
 def _rate(home: Path) -> float:
     """Decode tokens/s over the turns after the warm-up."""
     (log,) = (home / "sessions").glob("*.jsonl")
-    records = [each for each in read(log) if not isinstance(each, Problem)]
-    turns = [turn_metrics(turn.events) for turn in split_turns(records)[1:]]
+    turns = [turn_metrics(turn.events) for turn in split_turns(only_records(read(log)))[1:]]
     tokens = sum(turn.decode_tokens for turn in turns)
     return tokens * 1e9 / sum(turn.decode_ns or 0 for turn in turns)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import get_terminal_size
 
-from ..engines.events import EngineError, Stop
+from ..engines.events import EngineError
+from ..engines.finishing import finished
 from ..engines.options import Sampling, Spec
 from ..engines.process import ProcessEngine
 from ..sessions import figures
@@ -22,12 +23,12 @@ from ..sessions.bench.plan import Case, Plan, Value
 from ..sessions.bench.result import Result, read_result
 from ..sessions.bench.running import run_plan
 from ..sessions.bench.runs import Run
-from ..sessions.bench.written import as_json, as_text, draw, write
+from ..sessions.bench.written import Report
 from ..sessions.clean import one_line
 from ..sessions.places import is_there, results_folder, session_folder, session_path
 from ..sessions.trials import CancelledError
 from .experiment_words import doing, notice
-from .plain import cancelled_by_interrupt, progress, tell, until_reader_leaves
+from .plain import cancelled_by_interrupt, end_progress, progress, tell, until_reader_leaves
 
 PASSED, FAILED = 0, 3
 SEVERITY = (PASSED, 2, 1, FAILED)  # a regression is worse than not to know
@@ -100,7 +101,7 @@ def replay(files: Sequence[str], methods: Sequence[str], judged: Judged, asked: 
             _require_shared(baseline, cases)
             verdict = against(baseline, judged.metric, judged.threshold)
         try:
-            statuses.append(_run(plan, cases, replace(asked, out=own), verdict))
+            statuses.append(_run(plan, cases, own, asked, verdict))
         except CancelledError:
             return _interrupted(out)
     return max(statuses, key=SEVERITY.index)
@@ -123,7 +124,7 @@ def compare(
     if all(sides):
         there, here = (read_result(each) for each in sides if each)
         comparison = compare_results(here, there, judged.metric, judged.threshold)
-        _print(here, comparison, asked)
+        _print(Report(here, comparison), asked)
         return comparison.exit_status
     if any(sides):
         other = one_line(candidate if sides[0] else reference, 80)
@@ -156,7 +157,7 @@ def _shown(
     """Runs, writes and prints; returns the exit status."""
     folder = asked.out or new_name(plan.purpose)
     try:
-        return _run(plan, cases, replace(asked, out=folder), verdict)
+        return _run(plan, cases, folder, asked, verdict)
     except CancelledError:
         return _interrupted(folder)
 
@@ -169,6 +170,7 @@ def _interrupted(folder: Path) -> int:
 def _run(
     plan: Plan,
     cases: Sequence[Case],
+    folder: Path,
     asked: Asked,
     verdict: Callable[[Result], Comparison] | None,
 ) -> int:
@@ -177,41 +179,32 @@ def _run(
     engine = Apart(ProcessEngine)
     try:
         with cancelled_by_interrupt(engine):
-            running = run_plan(engine, plan, cases, asked.out or new_name(plan.purpose))
-            found = _told(running, plan)
+            running = run_plan(engine, plan, cases, folder)
+            found = finished(running, lambda told: _tell(told, plan))
     finally:
-        progress(Stop(0, "stop"), sys.stderr)  # ends the line that overwrites itself
+        end_progress(sys.stderr)
         engine.close()
     comparison = verdict(found) if verdict else None
-    paths = write(found, comparison, asked.svg)  # first: whoever reads what is printed may leave
+    report = Report(found, comparison)
+    paths = report.write(asked.svg)  # first: whoever reads what is printed may leave
     names = ", ".join(path.name for path in paths)
     tell(sys.stderr, f"Written to {one_line(str(paths[0].parent), 2000)}: {names}")
     status = comparison.exit_status if comparison else PASSED if found.measured else FAILED
     if not found.measured:
         tell(sys.stderr, "Nothing was measured: answers after a load are cold; --warmup 1 helps.")
-    _print(found, comparison, asked)
+    _print(report, asked)
     return status
 
 
-def _print(found: Result, comparison: Comparison | None, asked: Asked) -> None:
+def _print(report: Report, asked: Asked) -> None:
     width = get_terminal_size().columns if sys.stdout.isatty() else None
     with until_reader_leaves():  # the exit status is the verdict's, whoever reads this
         if asked.as_json:
-            print(as_json(found, comparison), flush=True)
+            print(report.as_json(), flush=True)
             return
-        print(as_text(found, comparison, asked.full, width), flush=True)
+        print(report.as_text(asked.full, width), flush=True)
         if asked.chart:
-            print(f"\n{draw(found)}", flush=True)
-
-
-def _told(steps: Generator[Told, None, Result], plan: Plan) -> Result:
-    while True:
-        try:
-            told = next(steps)
-        except StopIteration as done:
-            found: Result = done.value
-            return found
-        _tell(told, plan)
+            print(f"\n{report.draw()}", flush=True)
 
 
 def _tell(told: Told, plan: Plan) -> None:

@@ -98,6 +98,11 @@ def progress(event: Event, err: TextIO) -> None:
     err.flush()
 
 
+def end_progress(err: TextIO) -> None:
+    """Clears the line that overwrites itself."""
+    progress(Stop(0, "stop"), err)
+
+
 def _show(event: Event, out: TextIO, err: TextIO) -> None:
     progress(event, err)
     match event:
@@ -141,7 +146,7 @@ def _run_job(chat: Chat, job: Job, err: TextIO) -> None:
     with cancelled_by_interrupt(chat):
         for told in job():
             if isinstance(told, str):
-                progress(Stop(0, "stop"), err)  # ends the line that overwrites itself
+                end_progress(err)
                 tell(err, told)
             else:
                 progress(told, err)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from ..engines.events import EngineError, Event, Progress, Stop
+from ..engines.finishing import finished
 from ..engines.options import Sampling, Spec
 from ..engines.process import ProcessEngine
 from ..sessions.chat import Chat, header
@@ -18,7 +19,7 @@ from ..sessions.trials import CancelledError
 from ..sessions.tune import tune
 from ..sessions.verify import Verified, verify
 from .ask import question_of, words
-from .plain import cancelled_by_interrupt, progress
+from .plain import cancelled_by_interrupt, end_progress, progress
 from .quant_commands import quant_json, quant_table
 from .trial_commands import tune_table, verdict_line
 
@@ -68,7 +69,7 @@ def _verified(chat: Chat, as_json: bool) -> int:
             progress(each, sys.stderr)
         else:
             verdicts.append(each)
-            _clear_line()
+            end_progress(sys.stderr)
             if not as_json:
                 print(verdict_line(each), flush=True)
     if as_json:
@@ -118,14 +119,6 @@ def _answered(chat: Chat, question: str) -> Chat:
 
 
 def _shown(steps: Generator[Progress, None, T]) -> T:
-    while True:
-        try:
-            progress(next(steps), sys.stderr)
-        except StopIteration as done:
-            _clear_line()
-            result: T = done.value
-            return result
-
-
-def _clear_line() -> None:
-    progress(Stop(0, "stop"), sys.stderr)
+    result = finished(steps, lambda step: progress(step, sys.stderr))
+    end_progress(sys.stderr)
+    return result

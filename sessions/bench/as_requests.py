@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..reading import Problem, read
+from ..reading import only_records, read
 from .answers import Answer
 from .result import Result
 from .runs import Run, runs
@@ -52,4 +52,4 @@ def latencies(answers: Sequence[Answer], raw: Mapping[Key, Told]) -> Latencies:
 
 def _runs(result: Result) -> Iterator[Run]:
     if result.path:
-        yield from runs(each for each in read(result.path) if not isinstance(each, Problem))
+        yield from runs(only_records(read(result.path)))

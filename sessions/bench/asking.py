@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from ...engines.events import EngineError
-from ...engines.options import CHOSEN_HERE, DRAFTERS, QUANTIZATIONS, Sampling, Spec
+from ...engines.options import CHOSEN_HERE, DRAFTERS, QUANTIZATIONS, Sampling, Spec, chosen_here
 from ..clean import one_line
 from ..records import Record
 from .comparison import Comparison, compare
@@ -74,12 +74,7 @@ def replay_chat(
     records: Sequence[Record], texts: Sequence[str], spec: Spec
 ) -> tuple[Plan, tuple[Case, ...]]:
     """As `replay_plan`, a chat in memory on the models and the server of `spec`."""
-    return _replayed(replay_records(records), texts, own(spec))
-
-
-def own(spec: Spec) -> dict[str, Value]:
-    """What only the person at this machine chooses."""
-    return {name: getattr(spec, name) for name in CHOSEN_HERE}
+    return _replayed(replay_records(records), texts, chosen_here(spec))
 
 
 def against(baseline: Result, measure: str, threshold: float) -> Callable[[Result], Comparison]:

@@ -7,7 +7,7 @@ from statistics import median
 
 from ...engines.events import Event, Stop
 from ..costs import CostMeter
-from ..reading import Problem, read
+from ..reading import only_records, read
 from ..records import Record, Trial, Turn
 from ..turns import SECOND
 from .answers import MEASURES, Answer
@@ -17,6 +17,7 @@ from .derived import left_out, of_method, positions
 from .fit import fit_line
 from .result import Result
 from .runs import NOT_EVENTS, Run, runs
+from .words import counts
 
 FEWEST = 2  # points of a curve
 
@@ -266,11 +267,8 @@ def _best(series: list[Series]) -> tuple[float | str, float] | None:
 
 
 def _counts(result: Result) -> str:
-    counts = sorted(
-        {len(result.of(case, method)) for case in result.case_names for method in result.methods}
-        - {0}
-    )
-    return " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) if counts else "0"
+    found = [len(result.of(case, way)) for case in result.case_names for way in result.methods]
+    return counts([each for each in found if each] or [0])
 
 
 def _word(value: object) -> str:
@@ -285,10 +283,7 @@ def _number(word: str) -> float | str:
 
 
 def _raw(result: Result) -> Iterator[Record]:
-    if result.path:
-        for each in read(result.path):
-            if not isinstance(each, Problem):
-                yield each
+    return only_records(read(result.path)) if result.path else iter(())
 
 
 def _runs(result: Result) -> Iterator[Run]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import unicodedata
 from typing import Any, NamedTuple
 
+from ..clean import cells
 from .chart import BAR, Chart, Point, label, ticks
 
 _LEAST = 24, 6  # columns and rows of a plot, below which nothing can be read off it
@@ -192,20 +192,13 @@ def _has_braille(encoding: str) -> bool:
     return True
 
 
-def _cells(character: str) -> int:
-    """Columns that a terminal gives to a character."""
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
 def _cut(text: str, width: int) -> str:
     """As much of `text` as fits in `width` columns, with … where some doesn't."""
-    if sum(map(_cells, text)) <= width:
+    if cells(text) <= width:
         return text
     kept, room = "", width - 1
     for character in text:
-        room -= _cells(character)
+        room -= cells(character)
         if room < 0:
             break
         kept += character
@@ -214,4 +207,4 @@ def _cut(text: str, width: int) -> str:
 
 def _narrow(text: str) -> str:
     """`text` in characters of one column, as a plot places them one by one."""
-    return "".join(each if _cells(each) == 1 else "?" for each in text)
+    return "".join(each if cells(each) == 1 else "?" for each in text)

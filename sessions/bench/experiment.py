@@ -58,8 +58,7 @@ class Experiment:
     clock: Callable[[], int] = time.perf_counter_ns
     _failed: Counter[tuple[str, str]] = field(default_factory=Counter)
     _impossible: set[tuple[str, str]] = field(default_factory=set)
-    _held: dict[str, tuple[object, ...]] = field(default_factory=dict)  # answered last, by slot
-    _told: dict[str, tuple[object, ...]] = field(default_factory=dict)  # loaded, by slot
+    _loaded: dict[str, tuple[object, ...]] = field(default_factory=dict)  # weights, by slot
     _done: int = 0
     _extra: int = 0
     _took: list[int] = field(default_factory=list)
@@ -101,14 +100,12 @@ class Experiment:
             fresh = False
 
     def _is_other(self, method: Method, case: Case) -> bool:
-        """Other weights than those that answered last; from now on they are."""
+        """Other weights than those that answered last."""
         try:
             spec, _ = options(self.plan, case, method)
         except OptionError:
             return False  # told by the answer
-        before = self._held.get(self._slot(spec))
-        self._held[self._slot(spec)] = weights(spec)
-        return before is not None and before != weights(spec)
+        return self._loaded.get(self._slot(spec), weights(spec)) != weights(spec)
 
     def _slot(self, spec: Spec) -> str:
         return spec.url if isinstance(self.engine, Apart) else ""
@@ -145,8 +142,8 @@ class Experiment:
     def _loading(self, spec: Spec) -> Iterator[Event]:
         """An engine tells by itself only once what it has loaded, which may have been before; the
         log must name the weights that answer."""
-        if self._told.get(self._slot(spec)) != weights(spec):
-            self._told[self._slot(spec)] = weights(spec)
+        if self._loaded.get(self._slot(spec)) != weights(spec):
+            self._loaded[self._slot(spec)] = weights(spec)
             yield from self.engine.load(spec)
 
     def _outcome(self, kept: list[Record]) -> Iterator[Told]:

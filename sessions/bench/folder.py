@@ -12,7 +12,7 @@ from pathlib import Path
 from ...engines.events import EngineError
 from ..clean import one_line
 from ..places import results_folder
-from ..reading import read
+from ..reading import only_records, read
 from ..records import Header, Record
 from .experiment import Pass, finished_passes
 from .plan import Case, Plan
@@ -85,21 +85,15 @@ def _numbered(folder: Path) -> Iterator[Path]:
 def _resumable(raw: Path, now: Header, plan: Plan, cases: Sequence[Case]) -> frozenset[Pass] | None:
     """The passes that are done; None where it is another plan or place, or all of it is done."""
     try:
-        began, *there = islice(_whole(raw), len(cases) + 2)
+        began, *there = islice(only_records(read(raw)), len(cases) + 2)
         if there != [plan, *cases] or not isinstance(began, Header):
             return None
         if (began.environment, began.tokenhud_version) != (now.environment, now.tokenhud_version):
             return None
-        done = finished_passes(plan, cases, runs(_whole(raw)))
+        done = finished_passes(plan, cases, runs(only_records(read(raw))))
     except (EngineError, ValueError):  # no log, or an empty one
         return None
     return None if len(done) >= plan.runs * len(plan.methods) else frozenset(done)
-
-
-def _whole(raw: Path) -> Iterator[Record]:
-    for each in read(raw):
-        if isinstance(each, Record):
-            yield each
 
 
 def _reopened(raw: Path, header: Header) -> Recorder:

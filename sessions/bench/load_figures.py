@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...engines.events import Chunk, EngineError, Loaded
-from ..reading import Problem, read
+from ..reading import only_records, read
 from ..records import Header, Record, Trial
 from ..turns import SECOND, TurnMetrics
 from .plan import Plan
@@ -92,7 +92,7 @@ def read_load(path: Path, limits: Limits | None = None) -> LoadResult:
     told = _Told()
     found: dict[str, list[Answered]] = {}
     ended: dict[str, list[Run]] = {}
-    for each in told.answers(each for each in read(path) if not isinstance(each, Problem)):
+    for each in told.answers(only_records(read(path))):
         if not each.run.warmup:
             ended.setdefault(each.run.method, []).append(each.run)
             if each.turn.finished:

@@ -11,7 +11,7 @@ from ...engines.options import to_record
 from ..figures import ABSENT, percent
 from ..writing import write_new, write_new_text
 from .load_figures import Level, LoadResult
-from .result import read_result
+from .result import Result, read_result
 from .statistics import Summary
 from .table import Table, as_markdown
 from .vllm_bench import vllm_bench
@@ -46,21 +46,22 @@ def load_tables(result: LoadResult) -> list[Table]:
 
 def write_load(result: LoadResult) -> list[Path]:
     """Beside the raw log, over nothing that is there. Raises EngineError."""
-    folder = result.path.parent
+    folder, raw = result.path.parent, read_result(result.path)
     return [
         write_new(folder, RESULT, load_record(result)),
         write_new_text(folder, REPORT, as_markdown(load_tables(result))),
         *(
-            write_new(folder, VLLM.format(each.concurrency), as_vllm(result, each))
+            write_new(folder, VLLM.format(each.concurrency), as_vllm(raw, each))
             for each in result.levels
         ),
     ]
 
 
-def as_vllm(result: LoadResult, level: Level) -> dict[str, Any]:
-    """That tool's fields, those of requests that run at a time in place of one by one."""
+def as_vllm(raw: Result, level: Level) -> dict[str, Any]:
+    """That tool's fields, those of requests that run at a time in place of one by one; `raw` is
+    the same load as a result."""
     failed = sum(level.failed.values())
-    return vllm_bench(read_result(result.path), str(level.concurrency)) | {
+    return vllm_bench(raw, str(level.concurrency)) | {
         "num_prompts": level.completed + failed + level.cut,
         "failed": failed + level.cut,
         "max_concurrency": level.concurrency,

@@ -47,9 +47,7 @@ class Result:
     answers: tuple[Answer, ...] = field(repr=False)
     loads: tuple[Load, ...] = field(repr=False)
     failures: tuple[Failure, ...] = ()
-    idle_load: float | None = (
-        None  # percent of the machine that others used before the first answer
-    )
+    idle_load: float | None = None  # percent of the machine, by others before the first answer
     problems: tuple[Problem, ...] = ()
     path: Path | None = None  # of the raw log
 

@@ -21,10 +21,11 @@ IDLE = 0.5  # seconds in which the load by others is taken before anything runs
 
 
 def run_plan(
-    engine: Engine, plan: Plan, cases: Sequence[Case], folder: Path, idle: float = IDLE
+    engine: Engine, plan: Plan, cases: Sequence[Case], folder: Path, idle: float | None = None
 ) -> Generator[Told, None, Result]:
     """Runs what `folder` does not hold yet. Raises EngineError where nothing can be recorded, and
     CancelledError; what was measured until then stays, and the same call goes on from there."""
+    idle = IDLE if idle is None else idle
     begun = begin(folder, lambda: header(plan.spec, plan.sampling), plan, cases)
     try:
         with _watched(engine, begun.recorder.append, idle):

@@ -4,11 +4,10 @@ ends the cell, is markup, or reaches the terminal as more than text."""
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..clean import one_line
+from ..clean import cells, one_line
 
 _LONGEST = 400  # characters of a cell or a note
 _GAP = "  "
@@ -49,8 +48,8 @@ def _section(table: Table, level: int) -> str:
     parts = [f"{'#' * level} {_escaped(table.title)}"]
     if table.rows:
         marks = ["---" if at < table.words else "---:" for at in range(len(table.head))]
-        cells = [table.head, *table.rows]
-        head, *rows = [[_escaped(each) for each in row] for row in cells]
+        grid = [table.head, *table.rows]
+        head, *rows = [[_escaped(each) for each in row] for row in grid]
         parts.append("\n".join(f"| {' | '.join(row)} |" for row in (head, marks, *rows)))
     if table.notes:
         parts.append("\n".join(f"- {_escaped(note)}" for note in table.notes))
@@ -92,20 +91,12 @@ def _blocks(grid: Sequence[Sequence[str]], width: int | None) -> Iterator[list[i
 def _aligned(grid: Sequence[Sequence[str]], columns: Sequence[int], words: int) -> Iterator[str]:
     widths = _widths(grid)
     for row in grid:
-        cells = []
+        shown = []
         for at in columns:
-            air = " " * (widths[at] - _width(row[at]))
-            cells.append(row[at] + air if at < words else air + row[at])
-        yield _GAP.join(cells).rstrip()
+            air = " " * (widths[at] - cells(row[at]))
+            shown.append(row[at] + air if at < words else air + row[at])
+        yield _GAP.join(shown).rstrip()
 
 
 def _widths(grid: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(_width, column)) for column in zip(*grid, strict=True)]
-
-
-def _width(text: str) -> int:
-    """In cells of a terminal."""
-    return sum(
-        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1
-        for each in text
-    )
+    return [max(map(cells, column)) for column in zip(*grid, strict=True)]
