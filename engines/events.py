@@ -124,6 +124,7 @@ class Step:
     draft_ns: int | None = None  # time of the drafter ...
     pass_ns: int | None = None  # ... and of the target, picks included
     margins: tuple[float, ...] = ()  # lead of each token over the second choice, where asked for
+    rejected: str = ""  # text of the drafts that were not kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tokenhud.engines.options import Spec
 from tokenhud.sessions.bench.result import read_result
 from tokenhud.sessions.chat import Chat
 from tokenhud.tui import commands
-from tokenhud.tui.grammar import Call, Reply
+from tokenhud.tui.grammar import Call, Reply, Said
 
 from .fakes import ScriptedEngine, chat_with, words
 
@@ -50,7 +50,7 @@ def typed(chat: Chat, line: str) -> Reply:
     return commands.run(chat, call)
 
 
-def told(chat: Chat, line: str) -> list[str | Progress]:
+def told(chat: Chat, line: str) -> list[Said]:
     reply = typed(chat, line)
     assert reply.ok, reply.text
     assert reply.job

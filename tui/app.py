@@ -8,14 +8,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from textual.app import App
 from textual.driver import Driver
 
 from ..sessions.chat import Chat
+from ..sessions.config import Preferences
 from .chat_screen import ChatScreen
 
+DEFAULT = Preferences()
 ENDING = 1.0  # seconds in which an answer that is cancelled by leaving may still be recorded
 
 
@@ -27,10 +30,20 @@ class TokenhudApp(App[None]):
     ENABLE_COMMAND_PALETTE = False
     ESCAPE_TO_MINIMIZE = False
 
-    def __init__(self, chat: Chat, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+    def __init__(
+        self,
+        chat: Chat,
+        clock: Callable[[], int] = time.perf_counter_ns,
+        preferences: Preferences = DEFAULT,
+        remember: Callable[[Preferences], None] | None = None,
+    ) -> None:
+        """`remember` keeps preferences for the next time; raises EngineError where it cannot."""
         super().__init__()
         self.chat = chat
+        self.preferences = preferences
         self._clock = clock
+        self._remember = remember
+        self.theme = preferences.theme
 
     def get_default_screen(self) -> ChatScreen:
         return ChatScreen(self.chat, self._clock)
@@ -55,6 +68,13 @@ class TokenhudApp(App[None]):
             with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
                 number = getattr(signal, name)
                 loop.add_signal_handler(number, self.leave, 128 + number)
+
+    def prefer(self, name: str, value: str) -> None:
+        """Raises EngineError where it holds now and cannot be remembered."""
+        self.preferences = replace(self.preferences, **{name: value})
+        self.theme = self.preferences.theme
+        if self._remember:
+            self._remember(self.preferences)
 
     async def action_quit(self) -> None:
         self.leave()

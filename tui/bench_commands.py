@@ -25,16 +25,15 @@ from ..sessions.places import is_there, results_folder, session_folder
 from ..sessions.trials import CancelledError
 from . import grammar
 from .experiment_words import doing, notice
-from .grammar import Command, Reply, Value
+from .grammar import Command, Reply, Said, Told, Value
 from .quant_commands import compare_command as compare_quant
-from .trial_commands import Told, told
+from .trial_commands import told
 
 RUNS, WARMUP = 3, 1  # a person waits
 WIDTH = 60  # columns of a table beside the HUD
 LENGTH = 64  # most tokens of an answer to a built-in prompt
 THRESHOLD = 0.1
 Planned = Callable[[], tuple[Plan, tuple[Case, ...]]]
-Said = str | Progress
 WITH = re.compile(r"(?:^|\s)with(?:\s|$)", re.IGNORECASE)
 
 

@@ -19,14 +19,15 @@ from textual.screen import Screen
 from textual.widgets import Static, TextArea
 from textual.worker import Worker, WorkerError, WorkerState
 
-from ..engines.events import Progress
+from ..engines.events import EngineError, Progress
 from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from . import commands
 from .completion import Completion
-from .grammar import Call, Problem, Reply, Text
+from .grammar import Call, Live, Problem, Reply, Text, Told
 from .hud import Hud
+from .opening import Desk, opened
 from .panel import loading, reading, view
 from .prompt import Prompt
 from .scribe import Scribe
@@ -54,6 +55,11 @@ class ChatScreen(Screen[None]):
         Binding("escape", "escape", "Cancel", priority=True),
         Binding("f1", "help", "Help"),
         Binding("f2", "hud", "HUD"),
+        Binding("f3", "open('turns')", "Turns"),
+        Binding("f4", "open('sessions')", "Sessions"),
+        Binding("f5", "open('results')", "Results"),
+        Binding("f6", "open('engines')", "Engines"),
+        Binding("f7", "open('settings')", "Settings"),
     ]
 
     def __init__(self, chat: Chat, clock: Callable[[], int]) -> None:
@@ -86,6 +92,7 @@ class ChatScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.prompt.focus()
+        self.hud.prefer(self.app.preferences.hud, self.size)
         self._work(self.chat.load())
         remote = {"SSH_CONNECTION", "SSH_TTY"} & os.environ.keys()
         self.set_interval(REMOTE_FRAME if remote else FRAME, self._tick)
@@ -124,19 +131,23 @@ class ChatScreen(Screen[None]):
 
     @on(Prompt.Sent)
     def take_line(self, sent: Prompt.Sent) -> None:
-        match commands.parse(sent.text):
-            case Text(text):
-                self.send(text)
-            case Call() as call:
-                self._run(sent.text, call)
-            case Problem(sentence):
-                self._refuse(sent.text, sentence)
+        reply = self.run_line(sent.text)
+        if not reply.ok:
+            self.prompt.restore(sent.text)
+            self._problem = reply.text, self.prompt.text
         self._hud_due = 0.0
         self.paint()
 
-    def _refuse(self, line: str, why: str) -> None:
-        self.prompt.restore(line)
-        self._problem = why, self.prompt.text
+    def run_line(self, line: str) -> Reply:
+        """Does what a typed line asks for. Where the reply is not ok, nothing was done."""
+        match commands.parse(line):
+            case Text(text):
+                self.send(text)
+                return Reply("")
+            case Call() as call:
+                return self._run(call)
+            case Problem(sentence):
+                return Reply(sentence, ok=False)
 
     def send(self, text: str) -> None:
         """Asks the model, now or once it is free."""
@@ -147,14 +158,15 @@ class ChatScreen(Screen[None]):
             self.chat.begin(text)
             self._work(self.chat.answer())
 
-    def _run(self, line: str, call: Call) -> None:
+    def _run(self, call: Call) -> Reply:
         reply = commands.run(self.chat, call)
+        if (reply.action or "").startswith("show:"):
+            reply = Reply("", reply.action, reply.ok)
         if reply.job and self.busy:
-            self._refuse(line, f"/{call.command.name} waits until the model is free.")
-        elif reply.ok:
+            return Reply(f"/{call.command.name} waits until the model is free.", ok=False)
+        if reply.ok:
             self._act(reply)
-        else:
-            self._refuse(line, reply.text)
+        return reply
 
     def _act(self, reply: Reply) -> None:
         action, _, argument = (reply.action or "").partition(":")
@@ -171,22 +183,50 @@ class ChatScreen(Screen[None]):
                 self.send(argument)
             case "prefill":
                 self.prompt.write(argument)
-            case "theme":
-                self.app.theme = argument
             case "debug":
                 self.scribe.debug = argument == "on"
+            case "prefer":
+                self._prefer(*argument.split("=", 1))
+            case "open" | "show":
+                name, _, about = argument.partition(":")
+                self.open_screen(name, about)
+
+    def _prefer(self, name: str, value: str) -> None:
+        try:
+            self.app.prefer(name, value)
+        except EngineError as error:
+            self.scribe.say(str(error), mark="!")
+        self.hud.prefer(self.app.preferences.hud, self.size)
+
+    def open_screen(self, name: str, argument: str = "") -> None:
+        desk = Desk(self.chat, self.run_line, self._clock)
+        self.app.push_screen(opened(name, desk, argument), self._returned)
+
+    def _returned(self, line: str | None) -> None:
+        """From a screen over this one, with a line to run."""
+        if line:
+            reply = self.run_line(line)
+            if not reply.ok:
+                self.prompt.write(line)
+                self._problem = reply.text, self.prompt.text
+        self._hud_due = 0.0
+        self.paint()
 
     # the worker
 
-    def _told(self, job: Iterator[str | Progress]) -> Iterator[str | Progress]:
+    def _told(self, job: Told) -> Told:
         """Runs in the worker's thread, so the screen is asked to write what comes."""
         for told in job:
-            if isinstance(told, Progress):
-                self.scribe.readings.progress = told
-            else:
-                self.app.call_from_thread(self.scribe.say, told)
+            match told:
+                case Progress():
+                    self.scribe.readings.progress = told
+                case Live(text):
+                    self.app.call_from_thread(self.scribe.say_live, text)
+                case str():
+                    self.app.call_from_thread(self.scribe.say, told)
             yield told
         self.scribe.readings.progress = None
+        self.app.call_from_thread(self.scribe.end_live)
 
     def _work(self, stream: Iterator[object]) -> None:
         drain: partial[None] = partial(_drain, stream)
@@ -251,6 +291,9 @@ class ChatScreen(Screen[None]):
     def action_help(self) -> None:
         self._act(commands.help_text(self.chat, ()))
         self.paint()
+
+    def action_open(self, name: str) -> None:
+        self.open_screen(name)
 
     def action_hud(self) -> None:
         self.hud.choose_next(self.size)

@@ -1,6 +1,9 @@
 """Every slash command, declared once. Actions that only a screen can do are named in the reply:
 
-quit, clear, reload, send:TEXT, prefill:TEXT (into the input), theme:NAME, debug:on, debug:off.
+quit, clear, reload, send:TEXT, prefill:TEXT (into the input), debug:on, debug:off, copy:TEXT.
+prefer:NAME=VALUE sets one of the screen's preferences and remembers it: theme, hud, origin.
+open:NAME:ARGUMENT opens a screen of opening.py; show:NAME:ARGUMENT does so in place of the
+reply's text and job, which stand where there is no screen.
 After reload, send and prefill the transcript must be built anew from chat.exchanges.
 """
 
@@ -10,26 +13,19 @@ from ..engines.options import Sampling, Spec
 from ..sessions.chat import Chat
 from . import grammar, session_commands
 from .bench_commands import BENCHES
+from .copy_commands import COPY
 from .decoding_commands import DECODING
+from .doctor_commands import DOCTOR
 from .grammar import Argument, Call, Command, Problem, Reply, Suggestion, Text, Value, number, whole
 from .library_commands import SESSIONS
+from .profile_commands import PROFILES
+from .race_commands import RACE
 from .remote_commands import REMOTE, for_servers
 from .results_commands import RESULTS
 from .settings import change, setting
 from .trial_commands import TRIALS
+from .view_commands import VIEW
 from .weights_commands import WEIGHTS_COMMANDS
-
-THEMES = (
-    "textual-dark",
-    "textual-light",
-    "nord",
-    "gruvbox",
-    "tokyo-night",
-    "solarized-light",
-    "catppuccin-latte",
-    "ansi-dark",
-    "ansi-light",
-)
 
 
 def parse(line: str) -> Text | Call | Problem:
@@ -94,16 +90,6 @@ def system(chat: Chat, values: tuple[Value, ...]) -> Reply:
     return Reply("The system text is changed, from the next answer.")
 
 
-def debug(_chat: Chat, values: tuple[Value, ...]) -> Reply:
-    return Reply(f"Steps are {'shown' if values[0] == 'on' else 'hidden'}.", f"debug:{values[0]}")
-
-
-def theme(_chat: Chat, values: tuple[Value, ...]) -> Reply:
-    if not values:
-        return Reply(f"Themes: {', '.join(THEMES)}. Example: /theme nord")
-    return Reply(f"Theme {values[0]}.", f"theme:{values[0]}")
-
-
 def clear(chat: Chat, _: tuple[Value, ...]) -> Reply:
     chat.clear()
     return Reply("The conversation starts afresh; settings and log stay.", "clear")
@@ -137,6 +123,7 @@ Esc cancels and keeps the text · F2 changes the HUD · Ctrl+C twice quits
 LOCAL: tuple[Command, ...] = (
     *DECODING,
     *TRIALS,
+    *RACE,
     *BENCHES,
     *WEIGHTS_COMMANDS,
     setting(Sampling, "length", "/length 100"),
@@ -189,14 +176,10 @@ LOCAL: tuple[Command, ...] = (
     *SESSIONS,
     *RESULTS,
     *REMOTE,
-    Command(
-        "debug",
-        "show every step: drafted, accepted, emitted, ms",
-        debug,
-        (grammar.word("on|off", ("on", "off")),),
-        "/debug on",
-    ),
-    Command("theme", "colours", theme, (grammar.word("NAME", THEMES, True),), "/theme nord"),
+    *VIEW,
+    *PROFILES,
+    *DOCTOR,
+    *COPY,
     Command(
         "help",
         "this list, or one command",

@@ -13,7 +13,19 @@ from ..engines.options import Options, limits
 from ..sessions.chat import Chat
 
 Value = str | int | float | None
-Job = Callable[[], Iterator[str | Progress]]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a job says as it grows, such as a table that fills: it takes the place of the Live
+    before it. Where nothing can be replaced, the last one of a row is said."""
+
+    text: str
+
+
+Said = str | Progress | Live
+Told = Iterator[Said]
+Job = Callable[[], Told]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -38,6 +38,11 @@ class Hud(Widget):
         order: list[Shape] = ["side", "bar", "hidden"] if _side_fits(window) else ["bar", "hidden"]
         at = order.index(self.shape) if self.shape in order else -1
         self._chosen = order[(at + 1) % len(order)]
+        self.fit(window)
+
+    def prefer(self, shape: str, window: Size) -> None:
+        """ "side", "bar", "hidden", or "auto" by the width of the window."""
+        self._chosen = None if shape == "auto" else cast(Shape, shape)
         self.fit(window)
 
     def fit(self, window: Size) -> None:

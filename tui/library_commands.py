@@ -19,9 +19,9 @@ from ..sessions.reading import Problem, read
 from ..sessions.records import Record
 from ..sessions.search import Words, search
 from . import grammar
-from .grammar import Command, Reply, Value
+from .grammar import Command, Reply, Told, Value
 from .session_words import NONE_DELETED, NONE_SAVED, hit_line, listing, shown
-from .trial_commands import Told, told
+from .trial_commands import told
 
 LISTED = 10
 TURNS_SHOWN = 20

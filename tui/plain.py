@@ -16,7 +16,7 @@ from ..sessions.chat import Chat
 from ..sessions.clean import clean, one_line
 from ..sessions.metrics import Meter
 from . import commands
-from .grammar import Call, Job, Problem, Reply, Text
+from .grammar import Call, Job, Live, Problem, Reply, Text
 
 PROMPT, MORE = "> ", ". "
 
@@ -143,13 +143,19 @@ def _act(chat: Chat, reply: Reply, out: TextIO, err: TextIO) -> bool:
 
 
 def _run_job(chat: Chat, job: Job, err: TextIO) -> None:
+    growing = ""  # the last Live, said once it is whole
     with cancelled_by_interrupt(chat):
         for told in job():
-            if isinstance(told, str):
+            if isinstance(told, Live):
+                growing = told.text
+            elif isinstance(told, str):
                 end_progress(err)
+                tell(err, growing)
                 tell(err, told)
+                growing = ""
             else:
                 progress(told, err)
+    tell(err, growing)
 
 
 def _lines(err: TextIO) -> Iterator[str]:

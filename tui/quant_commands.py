@@ -22,9 +22,9 @@ from ..sessions.quant import (
 )
 from ..sessions.records import outside_trials
 from ..sessions.verify import Verified
-from .grammar import Reply, Value
+from .grammar import Reply, Told, Value
 from .remote_commands import NO_TOKENS
-from .trial_commands import Told, told
+from .trial_commands import told
 
 BEGIN = (
     "Every form of the weights is loaded twice, answers the last message and judges the "

@@ -15,7 +15,7 @@ from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from . import grammar
 from .engine_report import engine_report
-from .grammar import Argument, ArgumentError, Command, Reply, Value
+from .grammar import Argument, ArgumentError, Command, Reply, Told, Value
 
 HERE = "local"
 KINDS = (*OWNERS.values(), TRANSFORMERS)
@@ -65,7 +65,7 @@ def kind_of(chat: Chat) -> Kind | None:
     return next((each for each in KINDS if told.startswith(each.name)), UNKNOWN)
 
 
-def _moved(chat: Chat, wanted: Mapping[str, Value]) -> Iterator[str | Progress]:
+def _moved(chat: Chat, wanted: Mapping[str, Value]) -> Told:
     for name, value in wanted.items():
         chat.set(name, value)
     event: Event | None = None

@@ -12,8 +12,8 @@ from ..sessions.clean import one_line
 from ..sessions.places import results_folder
 from ..sessions.writing import write_new_text
 from . import grammar
-from .grammar import Command, Reply, Value
-from .trial_commands import Told, told
+from .grammar import Command, Reply, Told, Value
+from .trial_commands import told
 
 LISTED = 8
 

@@ -33,6 +33,7 @@ class Scribe:
         self._steps: list[str] = []
         self._steps_note: Note | None = None
         self._preview: Note | None = None  # the best beam beyond what is settled
+        self._live: Note | None = None  # what a job says as it grows
         self._last_ns = 0  # of the step before
         self._explained: set[str] = set()
 
@@ -49,7 +50,19 @@ class Scribe:
                 self._write(record)
 
     def say(self, text: str, style: str = "notice", mark: str = "•") -> None:
+        self.end_live()
         self._transcript.add(Note(text, style, mark))
+
+    def say_live(self, text: str) -> None:
+        """In place of what was said so before it."""
+        if self._live is None:
+            self._live = Note("", "notice", "•")
+            self._transcript.add(self._live)
+        self._live.text = text
+        self._transcript.changed()
+
+    def end_live(self) -> None:
+        self._live = None
 
     def rewrite(self, chat: Chat) -> None:
         """The conversation as it stands now, after turns were taken back or a log was loaded."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from ..engines.events import EngineError, Progress
+from ..engines.events import EngineError
 from ..engines.options import DRAFTERS, Spec
 from ..sessions import figures
 from ..sessions.chat import Chat
@@ -13,9 +13,7 @@ from ..sessions.trials import CancelledError
 from ..sessions.tune import GAMMAS, Point, tune
 from ..sessions.verify import Verified, verify
 from . import grammar
-from .grammar import Command, Reply, Value
-
-Told = Iterator[str | Progress]
+from .grammar import Command, Reply, Told, Value
 
 
 def verify_command(chat: Chat, values: tuple[Value, ...]) -> Reply:

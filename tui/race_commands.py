@@ -1,0 +1,7 @@
+"""The slash commands of race."""
+
+from __future__ import annotations
+
+from .grammar import Command
+
+RACE: tuple[Command, ...] = ()
