@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -16,7 +16,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import Static, TextArea
+from textual.widgets import TextArea
 from textual.worker import Worker, WorkerError, WorkerState
 
 from ..engines.events import EngineError, Progress
@@ -26,10 +26,13 @@ from ..sessions.clean import one_line
 from . import commands
 from .completion import Completion
 from .grammar import Call, Live, Problem, Reply, Text, Told
+from .hint import Hint
 from .hud import Hud
+from .jobs import interruptible
 from .opening import Desk, opened
 from .panel import loading, reading, view
 from .prompt import Prompt
+from .queued import Queued
 from .scribe import Scribe
 from .transcript import Transcript
 
@@ -46,6 +49,7 @@ QUIT_WITHIN = 2.0  # seconds between two Ctrl+C
 KEYS = ("Enter send", "Ctrl+J new line", "/ commands", "F2 HUD", "Ctrl+C twice quits")
 LOADING = "loading the model; what you send now waits for it"
 STREAMING = "Esc cancels and keeps the text"
+WORKING = "Esc ends it"
 
 
 class ChatScreen(Screen[None]):
@@ -71,11 +75,11 @@ class ChatScreen(Screen[None]):
         self.completion = Completion()
         self.prompt = Prompt(self.completion)
         self.scribe = Scribe(self.transcript)
-        self._hint = Static("", id="hint", markup=False)
-        self._queue: deque[str] = deque()
-        self._queued = Static("", id="queued", markup=False)
+        self._hint = Hint()
+        self._queued = Queued()
         self._worker: Worker[None] | None = None  # loads or answers; one at a time
-        self._problem = "", ""  # a sentence, and the input that it stands under until an edit
+        self._job: Told | None = None  # of a command, while the worker runs it
+        self._interrupt = threading.Event()  # ends it
         self._warned = ""
         self._ctrl_c = -QUIT_WITHIN
         self._painted = 0.0, 0.0  # when, and the processor time by then
@@ -125,7 +129,8 @@ class ChatScreen(Screen[None]):
 
     @property
     def answering(self) -> bool:
-        return self.busy and self.chat.busy
+        """A message is answered or a command's job runs."""
+        return self.busy and (self.chat.busy or self._job is not None)
 
     # what the person sends
 
@@ -134,7 +139,7 @@ class ChatScreen(Screen[None]):
         reply = self.run_line(sent.text)
         if not reply.ok:
             self.prompt.restore(sent.text)
-            self._problem = reply.text, self.prompt.text
+            self._hint.warn(reply.text, self.prompt.text)
         self._hud_due = 0.0
         self.paint()
 
@@ -152,8 +157,7 @@ class ChatScreen(Screen[None]):
     def send(self, text: str) -> None:
         """Asks the model, now or once it is free."""
         if self.busy:
-            self._queue.append(text)
-            self._show_queue()
+            self._queued.put(text)
         else:
             self.chat.begin(text)
             self._work(self.chat.answer())
@@ -175,7 +179,8 @@ class ChatScreen(Screen[None]):
         if reply.text:
             self.scribe.say(reply.text)
         if reply.job:
-            self._work(self._told(reply.job()))
+            self._job = reply.job()
+            self._work(self._told(self._job))
         match action:
             case "quit":
                 self.app.leave()
@@ -208,7 +213,7 @@ class ChatScreen(Screen[None]):
             reply = self.run_line(line)
             if not reply.ok:
                 self.prompt.write(line)
-                self._problem = reply.text, self.prompt.text
+                self._hint.warn(reply.text, self.prompt.text)
         self._hud_due = 0.0
         self.paint()
 
@@ -216,7 +221,8 @@ class ChatScreen(Screen[None]):
 
     def _told(self, job: Told) -> Told:
         """Runs in the worker's thread, so the screen is asked to write what comes."""
-        for told in job:
+        self._interrupt.clear()
+        for told in interruptible(job, self._interrupt):
             match told:
                 case Progress():
                     self.scribe.readings.progress = told
@@ -236,18 +242,22 @@ class ChatScreen(Screen[None]):
     def next_in_queue(self, change: Worker.StateChanged) -> None:
         if change.worker is not self._worker or not change.worker.is_finished:
             return
-        self._worker = None
+        self._worker = self._job = None
         self._hud_due = 0.0  # the last figures of an answer are shown at once
         if change.state is WorkerState.ERROR:
             self._tell_bug(change.worker.error)
-        if self._queue:
-            self.send(self._queue.popleft())
-            self._show_queue()
+        waiting = self._queued.take()
+        if waiting is not None:
+            self.send(waiting)
         self.paint()
 
     def stop(self) -> None:
         """Nothing that waits will be sent, and what runs is cancelled."""
-        self._queue.clear()
+        self._queued.clear()
+        self.cancel()
+
+    def cancel(self) -> None:
+        self._interrupt.set()
         self.chat.cancel()
 
     async def at_rest(self) -> None:
@@ -271,22 +281,22 @@ class ChatScreen(Screen[None]):
             self.clear_selection()
             self.notify("Copied.", timeout=2)
         elif self.answering:
-            self.chat.cancel()
+            self.cancel()
         elif self.prompt.text:
             self.prompt.clear_to_history()
-            self._problem = "Cleared; Up brings it back.", ""
+            self._hint.warn("Cleared; Up brings it back.")
         elif time.monotonic() - self._ctrl_c < QUIT_WITHIN:
             self.app.leave()
         else:
             self._ctrl_c = time.monotonic()
-            self._problem = "Press Ctrl+C again to quit.", ""
+            self._hint.warn("Press Ctrl+C again to quit.")
         self._show_hint()
 
     def action_escape(self) -> None:
         if self.completion.display:
             self.completion.close()
         elif self.busy:
-            self.chat.cancel()
+            self.cancel()
 
     def action_help(self) -> None:
         self._act(commands.help_text(self.chat, ()))
@@ -317,16 +327,11 @@ class ChatScreen(Screen[None]):
 
     @on(TextArea.Changed)
     def typed(self) -> None:
-        if self.prompt.text != self._problem[1]:
-            self._problem = "", ""
+        self._hint.typed(self.prompt.text)
         self._show_hint()
 
     def _show_hint(self) -> None:
-        problem = self._problem[0]
-        self._hint.set_class(bool(problem), "-problem")
-        text = problem or commands.hint(self.prompt.text) or self._status()
-        if self._hint.content != text:
-            self._hint.update(text)
+        self._hint.show(commands.hint(self.prompt.text), self._status())
 
     def _status(self) -> str:
         readings = self.scribe.readings
@@ -337,13 +342,10 @@ class ChatScreen(Screen[None]):
         if readings.prefill:
             return f"{reading(readings.prefill)} · {STREAMING}"
         if self.busy:
+            if self._job:
+                return WORKING
             return STREAMING if self.answering else LOADING
         return figures.fit(KEYS, self.size.width - 4)
-
-    def _show_queue(self) -> None:
-        self._queued.display = bool(self._queue)
-        waiting = [f"… queued: {one_line(text, 60)}" for text in self._queue]
-        self._queued.update("\n".join(waiting[:3]))
 
     def _folded(self, count: int) -> str:
         where = self.chat.log.path or "the log"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -17,6 +18,7 @@ from ..sessions.clean import clean, one_line
 from ..sessions.metrics import Meter
 from . import commands
 from .grammar import Call, Job, Live, Problem, Reply, Text
+from .jobs import interruptible
 
 PROMPT, MORE = "> ", ". "
 
@@ -59,11 +61,15 @@ def say(chat: Chat, text: str, out: TextIO, err: TextIO) -> bool:
 
 
 @contextmanager
-def cancelled_by_interrupt(asked: Chat | Engine) -> Iterator[None]:
-    """Ctrl+C cancels the answer instead of raising in the middle of a read."""
+def cancelled_by_interrupt(
+    asked: Chat | Engine, interrupt: threading.Event | None = None
+) -> Iterator[None]:
+    """Ctrl+C cancels the answer, and sets `interrupt`, instead of raising in mid-read."""
 
     def cancel(_signal: int, _frame: FrameType | None) -> None:
         asked.cancel()
+        if interrupt:
+            interrupt.set()
 
     before = signal.signal(signal.SIGINT, cancel)
     try:
@@ -144,8 +150,9 @@ def _act(chat: Chat, reply: Reply, out: TextIO, err: TextIO) -> bool:
 
 def _run_job(chat: Chat, job: Job, err: TextIO) -> None:
     growing = ""  # the last Live, said once it is whole
-    with cancelled_by_interrupt(chat):
-        for told in job():
+    interrupt = threading.Event()
+    with cancelled_by_interrupt(chat, interrupt):
+        for told in interruptible(job(), interrupt):
             if isinstance(told, Live):
                 growing = told.text
             elif isinstance(told, str):
