@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -15,6 +16,10 @@ import pyte
 
 Seen = TypeVar("Seen")
 SECONDS = 60.0  # for anything, on a busy machine
+PASTED = 1024  # bytes at once
+
+
+_UNKNOWN = re.compile(rb"\x1b\[[<>?=][0-9;]*[up]|\xe2\x80\x8d|\xef\xb8\x8f")
 
 
 class Terminal:
@@ -36,8 +41,37 @@ class Terminal:
     def text(self) -> str:
         return "\n".join(self._screen.display)
 
+    def columns(self, text: str) -> set[int]:
+        """The cells in which `text` begins on the screen, whatever stands before it."""
+        found = set()
+        for row in range(self._screen.lines):
+            cells = [self._screen.buffer[row][n].data for n in range(self._screen.columns)]
+            found |= {n for n in range(len(cells)) if "".join(cells[n:]).startswith(text)}
+        return found
+
     def type(self, data: str | bytes) -> None:
         os.write(self._master, data if isinstance(data, bytes) else data.encode())
+
+    def paste(self, text: str) -> None:
+        """In brackets, as terminals do; reads meanwhile, since both directions have an end."""
+        data = b"\x1b[200~" + text.encode() + b"\x1b[201~"
+        for start in range(0, len(data), PASTED):
+            self.type(data[start : start + PASTED])
+            self._read()
+
+    def resize(self, columns: int, lines: int) -> None:
+        termios.tcsetwinsize(self._slave, (lines, columns))
+        self.process.send_signal(signal.SIGWINCH)
+        self._read()
+        self._screen.resize(lines, columns)
+
+    def sip(self, size: int) -> int:
+        """Takes at most so many bytes of what the program wrote, as a slow line does."""
+        if not select.select([self._master], [], [], 0)[0]:
+            return 0
+        data = os.read(self._master, size)
+        self._take(data)
+        return len(data)
 
     def shows(self, text: str) -> None:
         """Reads until `text` is on the screen."""
@@ -77,10 +111,13 @@ class Terminal:
 
     def _read(self) -> None:
         while select.select([self._master], [], [], 0)[0]:
-            data = os.read(self._master, 65536)
-            self.seen += data
-            # pyte 0.8.2 takes the kitty protocol's private forms for others
-            self._stream.feed(re.sub(rb"\x1b\[[<>?=][0-9;]*[up]", b"", data))
+            self._take(os.read(self._master, 65536))
+
+    def _take(self, data: bytes) -> None:
+        self.seen += data
+        # pyte 0.8.2 takes the kitty protocol's private forms for others, and drops what follows a
+        # joiner; without joiners it is a terminal that draws the parts of an emoji one by one
+        self._stream.feed(_UNKNOWN.sub(b"", data))
 
 
 def until(
