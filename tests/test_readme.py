@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_table_of_commands_is_the_program_s_own():
+def test_the_table_of_commands_is_the_program_s_own(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
     made = importlib.util.spec_from_file_location("make", ROOT / "docs" / "make.py")
     module = importlib.util.module_from_spec(made)
     made.loader.exec_module(module)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from textual import constants
 from textual.app import App
 from textual.driver import Driver
 
@@ -48,8 +49,15 @@ class TokenhudApp(App[None]):
     def get_default_screen(self) -> ChatScreen:
         return ChatScreen(self.chat, self._clock)
 
+    @property
+    def chat_screen(self) -> ChatScreen:
+        """The lowest screen, whatever lies over it."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, ChatScreen)
+        return screen
+
     def get_driver_class(self) -> type[Driver]:
-        if sys.platform == "win32":
+        if sys.platform == "win32" or constants.DRIVER:  # a browser's
             return super().get_driver_class()
         from .driver import Driver as LenientDriver
 
@@ -84,9 +92,7 @@ class TokenhudApp(App[None]):
         self.run_worker(self._leave(status), exit_on_error=False)
 
     async def _leave(self, status: int) -> None:
-        screen = self.screen_stack[0]
-        if isinstance(screen, ChatScreen):
-            screen.stop()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(screen.at_rest(), ENDING)
+        self.chat_screen.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.chat_screen.at_rest(), ENDING)
         self.exit(return_code=status)
