@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from .beam import beam_search
 from .drafters import Drafter
 from .events import Event, Prefill, Preview, Reason, Step, Stop
-from .loop import Gamma, Held, decode, prefill
+from .loop import Block, Gamma, Held, decode, prefill
 from .options import Sampling
 from .parts import Speech, Speller
 
@@ -67,7 +68,7 @@ def _decode(asked: Answering, clock: Clock, cancelled: Callable[[], bool]) -> It
         asked.margins,
     ):
         now = clock()
-        pieces = _pieces(block.tokens, text, stop)
+        pieces, rejected = _spelled(block, text, stop)
         yield Step(
             block.tokens,
             pieces,
@@ -77,6 +78,7 @@ def _decode(asked: Answering, clock: Clock, cancelled: Callable[[], bool]) -> It
             block.draft_ns,
             block.pass_ns,
             block.margins,
+            rejected,
         )
         if block.tokens[-1] in _ends(asked):
             reason = "stop"
@@ -112,6 +114,13 @@ def _search(asked: Answering, clock: Clock, cancelled: Callable[[], bool]) -> It
 
 def _ends(asked: Answering) -> frozenset[int]:
     return frozenset() if asked.sampling.ignore_eos == "on" else asked.text.stop_ids
+
+
+def _spelled(block: Block, text: Speller, stop: frozenset[int]) -> tuple[tuple[str, ...], str]:
+    """The pieces of a block, and what the rejected drafts would have said in their place."""
+    kept = _pieces(block.tokens[: block.accepted], text, stop)
+    rejected = _pieces(block.rejected, copy(text), stop) if block.rejected else ()
+    return kept + _pieces(block.tokens[block.accepted :], text, stop), "".join(rejected)
 
 
 def _pieces(tokens: Sequence[int], text: Speller, stop: frozenset[int]) -> tuple[str, ...]:

@@ -19,31 +19,45 @@ _BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 class Detokeniser:
     """What `push` and `flush` return joins to one decode of all ids, special tokens left out.
+    All that it holds is immutable, so that a copy goes on by itself.
 
     Where the bytes are no UTF-8, it may differ from the library's in the number of marks.
     """
 
-    def __init__(self, tokenizer: Tokenizer, silent: Collection[int]) -> None:
-        self._token = tokenizer.id_to_token
+    def __init__(
+        self, spelled: Callable[[int], bytes], silent: Collection[int], strip: bool
+    ) -> None:
+        self._spelled = spelled
         self._silent = silent  # ids that stand for no text
-        self._bytes, self._strip = _scheme(tokenizer)
-        self._held = codecs.getincrementaldecoder("utf-8")("replace")
+        self._strip = strip  # SentencePiece puts a space before the first word
+        self._held = b""  # of a character that is not whole
 
     def push(self, token: int) -> str:
         """The text that `token` completes."""
-        spelled = None if token in self._silent else self._token(token)
-        return self._unspaced(self._held.decode(self._bytes(spelled))) if spelled else ""
-
-    def flush(self) -> str:
-        """The mark for a character whose last bytes never came, or nothing."""
-        return self._held.decode(b"", final=True)
-
-    def _unspaced(self, text: str) -> str:
-        """SentencePiece puts a space before the first word; it is not part of the text."""
+        text = "" if token in self._silent else self._decode(self._spelled(token))
         if text and self._strip:
             self._strip = False
             return text.removeprefix(" ")
         return text
+
+    def flush(self) -> str:
+        """The mark for a character whose last bytes never came, or nothing."""
+        return self._decode(b"", final=True)
+
+    def _decode(self, more: bytes, final: bool = False) -> str:
+        held = self._held + more
+        text, used = codecs.utf_8_decode(held, "replace", final)
+        self._held = held[used:]
+        return text
+
+
+def detokeniser(tokenizer: Tokenizer, silent: Collection[int]) -> Detokeniser:
+    in_bytes, strip = _scheme(tokenizer)
+
+    def spelled(token: int) -> bytes:
+        return in_bytes(tokenizer.id_to_token(token) or "")
+
+    return Detokeniser(spelled, silent, strip)
 
 
 def _scheme(tokenizer: Tokenizer) -> tuple[Bytes, bool]:

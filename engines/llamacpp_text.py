@@ -5,13 +5,13 @@ from, and how far the two agree where it can."""
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .control import any_of, marked
+from .detokenise import Detokeniser
 from .events import Message
 from .gguf_file import GGUFFile
 from .gguf_tokenizer import CONTROL, UNKNOWN
@@ -71,29 +71,11 @@ class LlamaText:
             for id_ in range(read.size)
         }
 
-    def detokeniser(self) -> Pieces:
-        return Pieces(self._vocabulary, self.stop_ids | self._control)
-
-
-class Pieces:
-    """Ids back to text, one at a time; see `Detokeniser`."""
-
-    def __init__(self, vocabulary: Vocabulary, silent: frozenset[int]) -> None:
-        self._piece = vocabulary.piece
-        self._silent = silent
-        self._held = codecs.getincrementaldecoder("utf-8")("replace")
-        first = vocabulary.encode("a", False)
-        self._strip = bool(first) and vocabulary.piece(first[0]).startswith(b" ")
-
-    def push(self, token: int) -> str:
-        text = "" if token in self._silent else self._held.decode(self._piece(token))
-        if text and self._strip:
-            self._strip = False
-            return text.removeprefix(" ")
-        return text
-
-    def flush(self) -> str:
-        return self._held.decode(b"", final=True)
+    def detokeniser(self) -> Detokeniser:
+        read = self._vocabulary
+        first = read.encode("a", False)
+        strip = bool(first) and read.piece(first[0]).startswith(b" ")
+        return Detokeniser(read.piece, self.stop_ids | self._control, strip)
 
 
 class _Encoder:

@@ -35,6 +35,7 @@ class Block(NamedTuple):
     draft_ns: int = 0
     pass_ns: int = 0  # of the target, its picks included
     margins: tuple[float, ...] = ()
+    rejected: tuple[int, ...] = ()  # the end of the draft, which was not kept
 
 
 class Gamma(Protocol):
@@ -108,13 +109,15 @@ def decode(
         passed = clock()
         new = tuple(tokens[held:])
         drafter.observe(tokens, len(new), rows)
+        accepted = sum(map(eq, new, draft))
         block = Block(
             new,
             len(draft),
-            sum(map(eq, new, draft)),
+            accepted,
             drafted - began + clock() - passed,
             passed - drafted,
             _margins(rows, tokens, held, sampling) if margins else (),
+            tuple(draft[accepted:]),
         )
         gamma.observe(block)
         yield block

@@ -180,7 +180,8 @@ def _problem(value: object, declared: Field[Any]) -> str:
         return ""
     kinds = (int, float) if "float" in str(declared.type) else (int,)
     whole = "a number" if float in kinds else "a whole number"
-    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+    endless = isinstance(value, float) and not math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, kinds) or endless:
         return f"is {whole}"
     if not rule["low"] <= value <= rule["high"]:
         return f"is {whole} from {rule['low']} to {rule['high']}"

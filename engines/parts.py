@@ -12,6 +12,8 @@ from .options import Spec
 
 
 class Speller(Protocol):
+    """Ids back to text, one at a time; a copy goes on by itself."""
+
     def push(self, token: int) -> str: ...
     def flush(self) -> str: ...
 

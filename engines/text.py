@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from .control import Control, any_of, free_marker
 from .conversation import Conversation
-from .detokenise import Detokeniser
+from .detokenise import Detokeniser, detokeniser
 from .events import EngineError, Message
 from .folder import settings
 from .template import FALLBACK, Template
@@ -98,7 +98,7 @@ class Text:
         return dict(zip(ids, zip(tokens, texts, strict=True), strict=True))
 
     def detokeniser(self) -> Detokeniser:
-        return Detokeniser(self.tokenizer, self.stop_ids | self._control.ids)
+        return detokeniser(self.tokenizer, self.stop_ids | self._control.ids)
 
     def _customary_ends(self) -> frozenset[int]:
         """Control tokens that end a text in every model that has them, declared or not."""

@@ -8,6 +8,7 @@ from ..engines.options import Spec
 from .turns import TurnMetrics
 
 ABSENT = "–"
+BETWEEN = " · "
 _BARS = "▁▂▃▄▅▆▇█"
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -98,13 +99,18 @@ def bars(shares: Sequence[float]) -> str:
     return "".join(_BARS[min(int(each * len(_BARS)), len(_BARS) - 1)] for each in shares)
 
 
-def fit(words: Sequence[str], width: int, between: str = " · ") -> str:
+def fit(words: Sequence[str], width: int) -> str:
     """As many leading `words` as fit in `width`; the first is cut when even that does not."""
-    lengths = [len(between.join(words[:n])) for n in range(len(words) + 1)]
-    kept = max(n for n, length in enumerate(lengths) if n == 0 or length <= width)
+    kept = fitting(words, width)
     if kept == 0 and words:
         return words[0][: max(width, 0)]
-    return between.join(words[:kept])
+    return BETWEEN.join(words[:kept])
+
+
+def fitting(words: Sequence[str], width: int) -> int:
+    """How many leading `words` fit in `width`."""
+    lengths = [len(BETWEEN.join(words[:n])) for n in range(len(words) + 1)]
+    return max(n for n, length in enumerate(lengths) if n == 0 or length <= width)
 
 
 def method(spec: Spec, beams: int = 1) -> str:

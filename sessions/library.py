@@ -16,6 +16,7 @@ from .places import Session, deleted_folder, list_sessions, locate, numbered, se
 from .reading import recent
 from .saved import SavedTurn, saved_turns
 from .summary import session_metrics
+from .typed_names import unquoted
 
 GLANCE = 128 * 1024  # bytes at a log's end that a listing reads ...
 GAZE = 2 * 1024 * 1024  # ... or these, where no turn begins in them
@@ -63,7 +64,15 @@ def _glance(session: Session, turns: list[SavedTurn], whole: bool) -> Glance:
 def find_session(text: str, folder: Path) -> Path:
     """The file that a person's argument means. Raises EngineError, with the nearest name, where
     there is none."""
-    return _there(locate(text, folder), text, folder)
+    explicit, name = text.startswith(("/", "~")), unquoted(text)
+    return _there(locate(text, folder) if explicit else path_of(name, folder), name, folder)
+
+
+def path_of(name: str, folder: Path) -> Path:
+    """Where the session lies, or would. A name is taken as it stands where there is one of it: a
+    folder may hold some that nobody could type."""
+    listed = (each.path for each in list_sessions(folder) if each.name == name)
+    return next(listed, None) or session_path(name, folder)
 
 
 def rename(name: str, new: str, folder: Path) -> Path:
@@ -85,13 +94,13 @@ def delete(name: str, folder: Path) -> Path:
 
 def delete_forever(name: str, folder: Path) -> Path:
     """Removes a session, or a deleted one where no other has that name. Returns where it lay."""
-    path = session_path(name, folder)
-    if not _is_file(path):
-        path = _named(name, deleted_folder(folder))
-    with _held(path) as file:
-        _torn(path).unlink(missing_ok=True)
-        path.unlink()
-    return file.path
+    path = path_of(name, folder)
+    return _remove(path) if _is_file(path) else purge(name, folder)
+
+
+def purge(name: str, folder: Path) -> Path:
+    """Removes a deleted session. Returns where it lay."""
+    return _remove(_named(name, deleted_folder(folder)))
 
 
 def restore(name: str, folder: Path) -> Path:
@@ -101,7 +110,14 @@ def restore(name: str, folder: Path) -> Path:
 
 
 def _named(name: str, folder: Path) -> Path:
-    return _there(session_path(name, folder), name, folder)
+    return _there(path_of(name, folder), name, folder)
+
+
+def _remove(path: Path) -> Path:
+    with _held(path) as file:
+        _torn(path).unlink(missing_ok=True)
+        path.unlink()
+    return file.path
 
 
 def _there(path: Path, text: str, folder: Path) -> Path:

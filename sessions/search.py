@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from ..engines.events import EngineError
 from .clean import one_line
+from .places import Session
 from .reading import only_records, read
 from .records import Record
 from .saved import saved_turns
@@ -23,6 +24,15 @@ class Hit(NamedTuple):
     excerpt: str
 
 
+class Looked(NamedTuple):
+    """A turn of a session that was searched, or a session that can't be read."""
+
+    session: Session
+    done: int  # sessions searched before it
+    hit: Hit | None = None
+    fault: str = ""
+
+
 class Words:
     """Words that must all stand in one text, in any order and in either case."""
 
@@ -32,6 +42,10 @@ class Words:
         if not words:
             raise EngineError("There is nothing to search for.", "Name a word or more.")
         self._patterns = [re.compile(re.escape(each), re.IGNORECASE) for each in words]
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where they stand in `text`."""
+        return [found.span() for each in self._patterns for found in each.finditer(text)]
 
     def excerpt(self, text: str) -> str | None:
         """The surroundings of the word found first; None unless all are there."""
@@ -45,14 +59,26 @@ class Words:
         return one_line(cut, BEFORE + AFTER + len(text[begin:end]) + 2)
 
 
-def search(path: Path, words: Words) -> Iterator[Hit]:
-    """The messages and answers of one log, undone ones too, that hold all of `words`. Holds one
-    turn at a time. Raises EngineError where the file can't be read or is no log."""
+def search_all(sessions: Iterable[Session], words: Words) -> Iterator[Looked]:
+    """All that `search` says of each, so that who iterates may stop at any turn."""
+    for done, session in enumerate(sessions):
+        try:
+            for hit in search(session.path, words):
+                yield Looked(session, done, hit)
+        except EngineError as error:
+            yield Looked(session, done, fault=str(error))
+
+
+def search(path: Path, words: Words) -> Iterator[Hit | None]:
+    """The messages and answers of one log, undone ones too, that hold all of `words`; None for a
+    turn without any. Holds one turn at a time. Raises EngineError where the file can't be read or
+    is no log."""
     return _hits(only_records(read(path)), words)
 
 
-def _hits(records: Iterable[Record], words: Words) -> Iterator[Hit]:
+def _hits(records: Iterable[Record], words: Words) -> Iterator[Hit | None]:
     for each in saved_turns(records):
+        none = True
         sides: Sequence[tuple[Literal["user", "assistant"], str]] = (
             ("user", each.turn.text),
             ("assistant", each.answer),
@@ -60,4 +86,7 @@ def _hits(records: Iterable[Record], words: Words) -> Iterator[Hit]:
         for role, text in sides:
             excerpt = words.excerpt(text)
             if excerpt is not None:
+                none = False
                 yield Hit(each.turn.turn_id, role, excerpt)
+        if none:
+            yield None

@@ -28,25 +28,47 @@ class Point:
     decode_rate: float | None
 
 
+class Tuning:
+    """Plain decoding and every γ in turn, ROUNDS times and in the other order each second time,
+    after one warm-up."""
+
+    def __init__(self, chat: Chat, gammas: Sequence[int] = GAMMAS) -> None:
+        """Raises EngineError where there is no γ to be set."""
+        if chat.spec.url:
+            raise EngineError(
+                "γ of a running server cannot be set from here.", "/engine tells its own."
+            )
+        if chat.spec.drafter == "plain":
+            raise EngineError(
+                "Plain decoding drafts nothing.", "Choose a drafter first, as /ngram."
+            )
+        self._chat = chat
+        self._gammas = gammas
+        self._runs: dict[int, list[Attempt]] = {n: [] for n in (0, *gammas)}
+
+    def run(self) -> Iterator[Progress]:
+        """Raises EngineError and CancelledError."""
+        sampling = last_sampling(self._chat)
+        spec = replace(self._chat.spec, gamma_policy="fixed", reset_in_between="on")
+        specs = {n: replace(spec, gamma=n) for n in self._gammas}
+        specs[0] = replace(spec, drafter="plain")
+        order = [0, *(n for turn in range(ROUNDS) for n in [*self._runs][:: 1 - turn % 2 * 2])]
+        for done, n in enumerate(order):
+            yield Progress(time.perf_counter_ns(), f"γ {n}" if n else "plain", done, len(order))
+            tried = attempt(self._chat, "tune", specs[n], sampling)
+            self._runs[n] += [tried] if done else []  # the first is the warm-up
+
+    @property
+    def points(self) -> list[Point]:
+        """What each γ did so far."""
+        return [_point(n, self._runs[n], self._runs[0]) for n in self._gammas]
+
+
 def tune(chat: Chat, gammas: Sequence[int] = GAMMAS) -> Generator[Progress, None, list[Point]]:
-    """Runs plain decoding and every γ in turn, ROUNDS times and in the other order each second
-    time, after one warm-up. Raises EngineError and CancelledError."""
-    if chat.spec.url:
-        raise EngineError(
-            "γ of a running server cannot be set from here.", "/engine tells its own."
-        )
-    if chat.spec.drafter == "plain":
-        raise EngineError("Plain decoding drafts nothing.", "Choose a drafter first, as /ngram.")
-    sampling = last_sampling(chat)
-    spec = replace(chat.spec, gamma_policy="fixed", reset_in_between="on")
-    specs = {0: replace(spec, drafter="plain")} | {n: replace(spec, gamma=n) for n in gammas}
-    order = [0, *(n for turn in range(ROUNDS) for n in [*specs][:: 1 - turn % 2 * 2])]
-    runs: dict[int, list[Attempt]] = {n: [] for n in specs}
-    for done, n in enumerate(order):
-        yield Progress(time.perf_counter_ns(), f"γ {n}" if n else "plain", done, len(order))
-        runs[n].append(attempt(chat, "tune", specs[n], sampling))
-    del runs[0][0]  # the warm-up
-    return [_point(n, runs[n], runs[0]) for n in gammas]
+    """Raises EngineError and CancelledError."""
+    tuning = Tuning(chat, gammas)
+    yield from tuning.run()
+    return tuning.points
 
 
 def _point(gamma: int, runs: Sequence[Attempt], plain: Sequence[Attempt]) -> Point:

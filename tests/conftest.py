@@ -26,3 +26,8 @@ def device(request: pytest.FixtureRequest) -> str:
     if request.param == "cuda" and (interpreted() or not torch.cuda.is_available()):
         pytest.skip("there is no GPU to compile for")
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOKENHUD_CONFIG", str(tmp_path / "config.toml"))

@@ -24,7 +24,7 @@ from tokenhud.sessions.places import list_sessions
 from tokenhud.sessions.reading import Problem, read
 from tokenhud.sessions.records import Record, Setting, Trial, Undo
 from tokenhud.sessions.search import Words, search
-from tokenhud.tui.panel import bar, panel, view
+from tokenhud.tui.panel import panel, view, words
 from tokenhud.tui.readings import Readings
 from tokenhud.tui.session_words import listing, shown
 
@@ -70,7 +70,7 @@ def _can_be_used(path: Path, items: list[Record | Problem]) -> None:
     told = [listing([glance(each) for each in list_sessions(path.parent)], 0)]
     told.append(shown("x", overview(items)))
     with suppress(EngineError):
-        told += [hit.excerpt for hit in search(path, Words("s"))]
+        told += [hit.excerpt for hit in search(path, Words("s")) if hit]
     for form in FORMS.values():
         out = io.StringIO()
         form.write("x", items, out)
@@ -104,5 +104,6 @@ def _is_on_screen(records: list[Record]) -> None:
     chat = Chat(ScriptedEngine(), Log.in_memory(HEADER), Spec(), Sampling())
     for now_ns in (0, 2**62):
         seen = view(Readings.of(records), chat, now_ns)
-        told = [*bar(seen, 100), *(text for row in panel(seen, 40, 60) for text in row[:2])]
+        told = [word.text for line in words(seen, 100) for word in line]
+        told += [text for row in panel(seen, 40, 60) for text in row[:2]]
         assert all(clean(text) == text for text in told)

@@ -45,6 +45,7 @@ def test_names_are_those_of_the_field() -> None:
         "draft_ns": None,
         "pass_ns": None,
         "margins": [],
+        "rejected": "",
     }
     written = json.loads(to_line(start, 0))
     assert written["prompt_token_ids"] == [5, 6]

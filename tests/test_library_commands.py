@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from tests.fakes import ScriptedEngine, chat_with, words
 from tests.saved import save, turn
 from tokenhud.engines.events import Progress
-from tokenhud.tui import grammar
+from tokenhud.tui import grammar, library_commands
 from tokenhud.tui.grammar import Call
+from tokenhud.tui.jobs import interruptible
 from tokenhud.tui.library_commands import HITS_SHOWN, SESSIONS, TURNS_SHOWN
 
 
@@ -59,6 +62,46 @@ def test_a_search_ends_after_enough_hits(chat, folder):
     assert "1 could not be read" in told
 
 
+def test_a_search_ends_in_mid_session_where_it_is_interrupted(chat, folder, monkeypatch):
+    monkeypatch.setattr(library_commands, "TOLD_EVERY", 0.0)
+    save(folder, "x", *(turn(n, "sky", ["a"]) for n in range(1, 10)))
+    reply = grammar.run(chat, grammar.parse("/sessions search sky", SESSIONS))
+    interrupt, hits = threading.Event(), []
+    for each in interruptible(reply.job(), interrupt):
+        if isinstance(each, str):
+            hits.append(each)
+            interrupt.set()
+    assert [each[:10] for each in hits] == ["x · turn 1", "Cancelled."]
+
+
+def test_what_a_name_could_be_taken_for_is_told_apart_by_quotes(chat, folder):
+    for name in ("x", "x --forever", " x", "a  b", "a b"):
+        save(folder, name, turn(1, name, ["a"]))
+    assert say(chat, "/sessions delete 'x --forever'")[1]
+    assert say(chat, "/sessions delete ' x'")[1]
+    assert say(chat, "/sessions delete a  b")[1]
+    deleted = {each.stem for each in (folder / "deleted").glob("*.jsonl")}
+    assert deleted == {"x --forever", " x", "a  b"}
+    assert say(chat, "/sessions restore ' x'") == ("x is back. /load goes on with it.", True)
+    assert say(chat, '/sessions show " x"')[0].startswith("x\n")
+
+
+def test_a_deleted_one_is_removed_while_another_has_its_name(chat, folder):
+    save(folder, "x", turn(1, "Hi", ["a"]))
+    say(chat, "/sessions delete x")
+    save(folder, "x", turn(1, "Hi", ["a"]))
+    assert "is removed" in say(chat, "/sessions purge x")[0]
+    assert [each.name for each in folder.rglob("*.jsonl")] == ["x.jsonl"]
+    assert not say(chat, "/sessions purge x")[1]
+
+
+def test_a_taken_name_is_told(chat, folder):
+    for name in ("a", "b"):
+        save(folder, name, turn(1, "Hi", ["x"]))
+    told, ok = say(chat, "/sessions rename a b")
+    assert (told, ok) == ("a is now b-2; b is the name of another.", True)
+
+
 def test_a_session_is_renamed_deleted_and_taken_back(chat, folder):
     save(folder, "two words", turn(1, "Hi", ["a"]))
     assert say(chat, '/sessions rename "two words" x') == ("two words is now x.", True)
@@ -98,6 +141,7 @@ def test_this_session_is_renamed_and_goes_on_but_not_deleted(chat, folder):
         "/sessions delete ../x",
         "/sessions restore missing",
         "/sessions forget x",
+        "/sessions purge real",
         "/export",
         "/export pdf",
     ],

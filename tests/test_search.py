@@ -13,6 +13,11 @@ from tokenhud.sessions.search import Words, search
 from tokenhud.tui import sessions_report as report
 
 
+def found(path, typed):
+    """The hits alone, without the pauses between them."""
+    return [hit for hit in search(path, Words(typed)) if hit]
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TOKENHUD_HOME", str(tmp_path))
@@ -21,14 +26,14 @@ def folder(tmp_path, monkeypatch):
 
 def test_answers_are_searched_across_their_steps(folder):
     path = save(folder, "x", turn(1, "Why?", ["the s", "ky is", " bl", "ue"]))
-    (hit,) = search(path, Words("BLUE sky"))
+    (hit,) = found(path, "BLUE sky")
     assert (hit.turn_id, hit.role) == (1, "assistant")
     assert "the sky is blue" in hit.excerpt
 
 
 def test_every_word_must_stand_in_the_same_text(folder):
     path = save(folder, "x", turn(1, "sky", ["blue"]), turn(2, "Sky, blue?", ["No."]))
-    hits = list(search(path, Words("blue sky")))
+    hits = found(path, "blue sky")
     assert [(each.turn_id, each.role) for each in hits] == [(2, "user")]
 
 
@@ -37,12 +42,12 @@ def test_every_word_must_stand_in_the_same_text(folder):
 )
 def test_case_and_composition_do_not_matter_and_patterns_are_text(folder, typed, said):
     path = save(folder, "x", turn(1, said, ["nothing"]))
-    assert [hit.role for hit in search(path, Words(typed))] == ["user"]
+    assert [hit.role for hit in found(path, typed)] == ["user"]
 
 
 def test_an_excerpt_is_short_and_clean(folder):
     long = "x" * 5000 + " \x1b[2J\nneedle\n " + "y" * 5000
-    (hit,) = search(save(folder, "x", turn(1, long, ["a"])), Words("needle"))
+    (hit,) = found(save(folder, "x", turn(1, long, ["a"])), "needle")
     assert "needle" in hit.excerpt
     assert len(hit.excerpt) < 120
     assert hit.excerpt.isprintable()

@@ -7,12 +7,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.saved import save, turn
 from tests.test_places import BAD_NAMES
 from tokenhud.engines.events import EngineError, Step, Stop
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions import library, reading
+from tokenhud.sessions import overview as overviews
 from tokenhud.sessions.library import (
     delete,
     delete_forever,
@@ -22,11 +25,12 @@ from tokenhud.sessions.library import (
     restore,
 )
 from tokenhud.sessions.log import Log
-from tokenhud.sessions.overview import overview
+from tokenhud.sessions.overview import overview, preview
 from tokenhud.sessions.places import list_sessions
 from tokenhud.sessions.reading import read
 from tokenhud.sessions.records import Setting, Trial, Undo
 from tokenhud.sessions.search import Words, search
+from tokenhud.sessions.typed_names import FOREVER, quoted, unquoted
 from tokenhud.tui import sessions_report as report
 
 SUFFIX = Spec(drafter="suffix", gamma=6, gamma_policy="fixed", model="/models/big.gguf")
@@ -171,7 +175,7 @@ def test_trials_are_no_part_of_the_conversation(folder):
     path = save(folder, "x", turn(1, "Hi", ["said"]), trial, turn(2, "Hi", ["said"]))
     found = overview(read(path))
     assert [row["completion_tokens"] for row in found.rows] == [1, 1]
-    assert list(search(path, Words("tried"))) == []
+    assert not any(search(path, Words("tried")))
 
 
 def test_show_as_json_is_finite_and_has_no_words(folder, capsys):
@@ -183,6 +187,26 @@ def test_show_as_json_is_finite_and_has_no_words(folder, capsys):
     assert shown["turns"][0]["completion_tokens"] == 1
     assert shown["totals"]["cold"] == 1
     assert "secret" not in out
+
+
+def test_a_preview_has_the_first_words_and_the_last_figures(folder, monkeypatch):
+    path = save(folder, "x", *(turn(n, f"Question {n}", ["a"] * 20) for n in range(1, 101)))
+    monkeypatch.setattr(overviews, "END", path.stat().st_size // 10)
+    found = preview(path)
+    assert found.begun[0] == ("Question 1", "a" * 20)
+    assert len(found.begun) == overviews.FIRST
+    assert found.left_out > 0
+    assert [row["turn_id"] for row in found.overview.rows][-1] == 100
+    assert len(found.overview.rows) < 20
+    with pytest.raises(EngineError):
+        preview(folder / "none.jsonl")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1))
+def test_a_name_in_quotes_is_that_name(name):
+    typed = quoted(name)
+    assert unquoted(typed) == name
+    assert typed == name or not typed.endswith(FOREVER)
 
 
 # renaming, deleting, taking back
@@ -333,7 +357,7 @@ def test_the_verbs_answer_with_where_it_went(folder, capsys):
     report.restore_report("y")
     report.delete_report("y", forever=True)
     told = capsys.readouterr().out
-    assert "Renamed: y" in told
+    assert "x is now y." in told
     assert "restore 'y'" in told
     assert "Restored: y" in told
     assert "Removed: " in told
@@ -352,7 +376,7 @@ def test_what_comes_between_turns_belongs_to_none(folder):
     stray = [Step((1,), ("stray",), 0, 0, 5), Stop(6, "stop", tail="end")]
     path = save(folder, "x", stray, turn(1, "Hi", ["a"]), stray, turn(2, "Hi", ["b"]))
     assert [row["completion_tokens"] for row in overview(read(path)).rows] == [1, 1]
-    assert list(search(path, Words("stray"))) == []
+    assert not any(search(path, Words("stray")))
 
 
 def test_settings_are_told_where_they_are_not_the_usual(folder, capsys):

@@ -17,9 +17,12 @@ from tokenhud.sessions.log import Log
 from tokenhud.sessions.records import Trial
 from tokenhud.sessions.summary import split_turns
 from tokenhud.sessions.trials import Attempt, CancelledError, attempt, last_sampling
-from tokenhud.sessions.tune import tune
+from tokenhud.sessions.tune import Point, tune
 from tokenhud.sessions.turns import TurnMetrics
 from tokenhud.sessions.verify import NEAR, Verified, compare, verify
+from tokenhud.tui import commands
+from tokenhud.tui.grammar import Call, Live, Said
+from tokenhud.tui.trial_commands import same_words, tune_chart
 
 from .tiny_engine import open_tiny
 
@@ -164,3 +167,50 @@ def test_tuning_tells_every_gamma_and_leaves_the_chat_alone():
 def test_plain_decoding_has_nothing_to_tune():
     with pytest.raises(EngineError, match="Plain decoding drafts nothing"):
         next(tune(asked()))
+
+
+# in the chat
+
+
+def told(chat: Chat, line: str) -> list[Said]:
+    call = commands.parse(line)
+    assert isinstance(call, Call)
+    reply = commands.run(chat, call)
+    assert reply.job, reply.text
+    return list(reply.job())
+
+
+def test_the_table_of_gammas_fills_and_a_chart_ends_it():
+    chat = asked(replace(SPEC, drafter="speculative"))
+    found = [each for each in told(chat, "/tune 1,3") if not isinstance(each, Progress)]
+    *growing, last, chart = found
+    assert all(isinstance(each, Live) for each in (*growing, last))
+    assert growing[0].text.splitlines()[2].split() == ["γ", "3", "–", "–", "–×", "–×", "–"]
+    assert "/gamma" in last.text or "/autoregressive" in last.text
+    assert chart.startswith("Speed-up over plain decoding by γ")
+    assert len(chart.splitlines()) <= 15
+
+
+def test_one_gamma_is_no_chart():
+    found = told(asked(replace(SPEC, drafter="speculative")), "/tune 2")
+    assert not [each for each in found if isinstance(each, str)]
+
+
+def test_the_chart_has_what_was_measured_and_what_was_predicted():
+    points = [
+        Point(2, 0.5, 1.4, 1.2, 1.1, 44.0),
+        Point(4, 0.4, 1.6, 1.5, 1.3, 52.0),
+        Point(8, None, None, None, None, None),
+    ]
+    chart = tune_chart(points)
+    measured, predicted = chart.series
+    assert (measured.xs, measured.ys) == ([2.0, 4.0, 8.0], [1.1, 1.3, None])
+    assert (predicted.ys, predicted.computed) == ([1.2, 1.5, None], True)
+    assert chart.best == (4, 1.3)
+
+
+def test_where_texts_part_is_told_with_the_lead():
+    near = Verified("x", "near-tie", 3, 4, 2, 1, 0.004)
+    assert same_words(near) == "near-tie · from token 2 on, where the lead was 0.004"
+    assert same_words(Verified("x", "identical", 3)) == "identical · 3 tokens"
+    assert same_words(Verified("x", "different", 3)) == "different · it ended elsewhere"

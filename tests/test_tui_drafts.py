@@ -36,8 +36,9 @@ class Tape:
         yield Stop(self.now, "length")
 
     def rows(self) -> dict[str, str]:
-        turn = self.readings.meter.metrics()
-        return {row.label or row.value: row.value for row in drafts(turn, self.readings, 30)}
+        answer = self.readings.answer
+        rows = drafts(answer.meter.metrics(), answer, self.readings, 30)
+        return {row.label or row.value: row.value for row in rows}
 
 
 PLAIN, SUFFIX = Spec(threads=2), Spec(threads=2, drafter="suffix")
@@ -64,14 +65,14 @@ def test_after_a_plain_answer_it_is_measured():
     tape.turn(SUFFIX, [(4, 3, 20)] * 41)
     assert tape.rows()["speed-up"] == "2.00×"
     assert tape.rows()["by place"] == "███▁"
-    assert speedup(tape.readings) == "2.00×"
+    assert speedup(tape.readings) == ("2.00× plain", "")
 
 
 def test_a_method_that_loses_says_so_also_when_it_drafts_no_more():
     tape = Tape()
     tape.turn(PLAIN, [(0, 0, 10)] * 80)
     tape.turn(SUFFIX, [(4, 0, 20)] * 80)
-    assert "slower than plain here" in tape.rows()
-    assert speedup(tape.readings) == "0.50× slower than plain"
+    assert "! slower than plain here" in tape.rows()
+    assert speedup(tape.readings) == ("0.50× slower than plain", "warn")
     tape.turn(SUFFIX, [(0, 0, 10)] * 5)
-    assert "γ auto drafts nothing: slower here" in tape.rows()
+    assert "! γ auto drafts nothing: slower here" in tape.rows()

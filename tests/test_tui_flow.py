@@ -15,11 +15,11 @@ from textual.pilot import Pilot
 from tests.fakes import Beat, ScriptedEngine, chat_with, words
 from tokenhud.engines.events import EngineError, Event, Preview, Progress, Request, Step, Stop
 from tokenhud.engines.options import DRAFTERS
+from tokenhud.sessions.config import THEMES
 from tokenhud.sessions.records import Turn
 from tokenhud.tui.app import TokenhudApp
 from tokenhud.tui.chat_screen import ChatScreen
 from tokenhud.tui.commands import suggest
-from tokenhud.tui.view_commands import THEMES
 
 LONG = [Beat((f"line {n}\n\n",), ms=1) for n in range(60)]
 HELD = [*words("First part"), Beat((" last.",), wait=True)]
@@ -300,7 +300,7 @@ async def test_completion_opens_moves_accepts_and_closes(tmp_path: Path) -> None
         assert at.screen.prompt.text == "/temperature "
         at.screen.prompt.write("")
         await at.pilot.press("slash", "t", "down", "up", "down", "tab")
-        assert at.screen.prompt.text == suggest("/t")[1].insert
+        assert at.screen.prompt.text == suggest("/t", at.chat)[1].insert
         at.screen.prompt.write("")
         await at.pilot.press("slash", "escape")
         assert not at.screen.completion.display
@@ -309,8 +309,8 @@ async def test_completion_opens_moves_accepts_and_closes(tmp_path: Path) -> None
 
 async def test_enter_on_a_whole_command_runs_it(tmp_path: Path) -> None:
     async with table(tmp_path) as at:
-        await at.type("/engine", "enter")
-        assert "native" in at.shown
+        await at.type("/save", "enter")
+        assert "This session is kept" in at.shown
         assert at.screen.prompt.text == ""
 
 
@@ -400,10 +400,10 @@ async def test_debug_shows_every_step_while_it_streams(tmp_path: Path) -> None:
     async with table(tmp_path, script) as at:
         await at.type("/debug on", "enter")
         await at.type("go")
-        await at.until("drafted  4  accepted  1  emitted  2    50 ms  a b")
+        await at.until("4        1       2   50 ms  {+a+} b")
         at.engine.go.set()
         await at.rest()
-        await at.until("drafted  0  accepted  0  emitted  1    25 ms  c")
+        await at.until("0        0       1   25 ms   c")
 
 
 async def test_a_fault_of_the_program_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
@@ -417,8 +417,8 @@ async def test_a_fault_of_the_program_is_told_and_the_chat_goes_on(tmp_path: Pat
         await at.rest()
         await at.type("go")
         await at.until("boom 512")
-        await at.type("/help", "enter")
-        await at.until("/length")
+        await at.type("/save", "enter")
+        await at.until("This session is kept")
 
 
 async def test_the_hud_changes_shape_and_folds(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes import words
 from tests.test_tui_flow import HELD, table
+from tokenhud.tui.actions import act
 from tokenhud.tui.grammar import Live, Reply, Said
 
 
@@ -41,7 +42,7 @@ async def test_what_grows_takes_the_place_of_what_it_was(tmp_path: Path) -> None
         yield Live("another")
 
     async with table(tmp_path) as at:
-        at.screen._act(Reply("", job=job))
+        act(at.screen, Reply("", job=job))
         await at.rest()
         lines = [line.strip(" •") for line in at.shown.splitlines() if line.strip()]
         assert lines[-5:] == ["Begin.", "plain 20", "suffix 40", "The end.", "another"]

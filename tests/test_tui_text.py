@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
@@ -16,7 +17,14 @@ from tokenhud.tui.blocks import CODE, WINDOW, Blocks
 from tokenhud.tui.paper import Paper
 from tokenhud.tui.transcript import Answer
 
-PAPER = Paper({"code_block": Style(bgcolor="#202020")}, "github-dark")
+PAPER = Paper(
+    {
+        "code_block": Style(bgcolor="#202020"),
+        "link": Style(underline=True),
+        "link_url": Style(dim=True),
+    },
+    "github-dark",
+)
 
 
 def lines(answer: Answer, width: int = 60) -> list[str]:
@@ -74,6 +82,8 @@ def test_blocks_hold_the_text_that_came(text: str, step: int) -> None:
     blocks.finish()
     fenced = "```" in text or "~~~" in text
     assert fenced or "".join(block.source for block in blocks.closed) == text
+    for block in blocks.closed:
+        assert fenced or text[block.start :].startswith(block.source)
 
 
 @given(st.text(max_size=400), st.integers(4, 80))
@@ -98,7 +108,23 @@ def test_markdown_shows_as_expected() -> None:
 
 def test_links_that_run_code_stay_plain_text() -> None:
     assert "[a](javascript:x)" in rendered("see [a](javascript:x)")[0]
-    assert not any(seg.style and seg.style.link for s in _strips("[a](http://x)") for seg in s)
+    assert not any(each.style and each.style.link for each in _segments("[a](http://x)"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://x.y/a_b*c?d=%20#e", "http://127.0.0.1:8000/v1", "https://x.y/%E4%BD%A0", "ftp://x.y"],
+)
+def test_a_bare_address_is_shown_as_a_link_and_as_it_is(address: str) -> None:
+    text = f"see ({address}), [there](http://z)."
+    assert rendered(text)[0].strip() == f"see ({address}), there (http://z)."
+    links = [s.text for s in _segments(text) if s.style and s.style.underline]
+    assert links == [address, "there"]
+
+
+@pytest.mark.parametrize("text", ["javascript://x.y", "file:///etc/hosts", "a://b", "`http://x`"])
+def test_other_addresses_are_no_links(text: str) -> None:
+    assert not any(segment.style and segment.style.underline for segment in _segments(text))
 
 
 def test_html_and_entities_are_shown_as_they_are() -> None:
@@ -193,6 +219,10 @@ def test_figures(shown: str, wanted: str) -> None:
 @given(st.none() | st.floats(0, 1), st.integers(-1, 40))
 def test_a_gauge_fills_its_width(fraction: float | None, width: int) -> None:
     assert len(figures.gauge(fraction, width)) == max(width, 0)
+
+
+def _segments(text: str) -> list[Segment]:
+    return [segment for strip in _strips(text) for segment in strip]
 
 
 def _strips(text: str) -> list[Strip]:

@@ -14,12 +14,14 @@ from pathlib import Path
 from types import FrameType
 
 from . import __version__
-from .arguments import EXIT_ERROR, Parser, chosen, given_options, options
+from .arguments import EXIT_ERROR, Parser, chosen, given_options, options, take_profile
+from .doctoring import add_doctor, add_serve
 from .engines.events import EngineError
 from .engines.options import OptionError, Sampling, Spec
 from .measuring import add_measuring, completed
 from .saved import add_sessions
 from .sessions.clean import clean
+from .sessions.config import SYSTEM, Config, config_path, read_config
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(completed(words))
     try:
         with ended_by_hang_up():
+            given.config = _config(given)
             status: int = given.run(given)
     except (EngineError, OptionError) as error:
         print(f"tokenhud: {clean(str(error))}", file=sys.stderr)
@@ -85,19 +88,37 @@ def parser() -> Parser:
         trial.set_defaults(run=run)
     add_sessions(commands)
     add_measuring(commands)
+    add_doctor(commands)
+    add_serve(commands)
     return whole
+
+
+def _config(given: argparse.Namespace) -> Config:
+    """What the file says, for a chat and for `ask`; elsewhere only the profile that was asked for,
+    since figures must not hang on a file that nobody named."""
+    named = hasattr(given, "profile")
+    if not named and given.run not in (_chat, _ask):
+        return Config(config_path())
+    config = read_config(config_path())
+    if given.run is not _chat:  # which tells them itself
+        for problem in config.problems:
+            print(clean(problem), file=sys.stderr)
+    if named:
+        take_profile(given, config)
+    return config
 
 
 def _chat(given: argparse.Namespace) -> int:
     from .tui.start import chat_in_terminal
 
     return chat_in_terminal(
-        chosen(Spec, given),
-        chosen(Sampling, given),
-        getattr(given, "system", None),
+        chosen(Spec, given, given.config.settings),
+        chosen(Sampling, given, given.config.settings),
+        getattr(given, "system", None if given.load else given.config.settings.get(SYSTEM)),
         given.load,
         given.plain,
         given_options(Spec, given) | given_options(Sampling, given),
+        given.config,
     )
 
 
@@ -106,9 +127,9 @@ def _ask(given: argparse.Namespace) -> int:
 
     return ask(
         " ".join(given.text),
-        chosen(Spec, given),
-        chosen(Sampling, given),
-        getattr(given, "system", None),
+        chosen(Spec, given, given.config.settings),
+        chosen(Sampling, given, given.config.settings),
+        getattr(given, "system", given.config.settings.get(SYSTEM)),
         given.log,
         given.json,
     )

@@ -11,6 +11,8 @@ from .engines.events import EngineError
 from .engines.options import Options, Sampling, Spec, from_record, limits
 from .sessions.bench.methods import typed
 from .sessions.bench.plan import Value
+from .sessions.config import SYSTEM, Config
+from .sessions.profiles import profile, spelled
 
 EXIT_ERROR = 3  # 1 and 2 are verdicts of comparisons: see docs/results.md
 
@@ -33,6 +35,12 @@ def options() -> Parser:
     parser.add_argument(
         "--system", default=argparse.SUPPRESS, metavar="TEXT", help="the system text"
     )
+    parser.add_argument(
+        "--profile",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="settings to begin with, under what is typed beside it: speed, quality, your own",
+    )
     return parser
 
 
@@ -48,8 +56,20 @@ def given_options(options: type[Spec | Sampling], given: argparse.Namespace) -> 
 def chosen(
     options: type[Options], given: argparse.Namespace, defaults: Mapping[str, Value] | None = None
 ) -> Options:
-    """Options from the typed words, else from `defaults`; raises OptionError with the range."""
-    return from_record(options, {**(defaults or {}), **given_options(options, given)})
+    """Options from the typed words, else from `defaults`, which may have others too; raises
+    OptionError with the range."""
+    names = {each.name for each in fields(options)}
+    usual = {name: value for name, value in (defaults or {}).items() if name in names}
+    return from_record(options, {**usual, **given_options(options, given)})
+
+
+def take_profile(given: argparse.Namespace, config: Config) -> None:
+    """What the profile that was asked for sets counts as typed, where nothing else was. Raises
+    EngineError where there is none of that name."""
+    for name, value in profile(config, given.profile).items():
+        if not hasattr(given, name):
+            text = None if name == SYSTEM and value is None else spelled(name, value)
+            setattr(given, name, text)
 
 
 def count(text: str) -> int:

@@ -6,13 +6,15 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from textual import constants
 from textual.app import App
+from textual.command import Provider
 from textual.driver import Driver
 
 from ..sessions.chat import Chat
@@ -20,7 +22,15 @@ from ..sessions.config import Preferences
 from .chat_screen import ChatScreen
 
 DEFAULT = Preferences()
+TOLD = 6.0  # seconds that the screen says where a copied text went
 ENDING = 1.0  # seconds in which an answer that is cancelled by leaving may still be recorded
+
+
+def command_palette() -> type[Provider]:
+    """Loads when it first opens."""
+    from .palette import Commands
+
+    return Commands
 
 
 class TokenhudApp(App[None]):
@@ -28,7 +38,7 @@ class TokenhudApp(App[None]):
 
     CSS_PATH = "app.tcss"
     TITLE = "tokenhud"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS: ClassVar = {command_palette}
     ESCAPE_TO_MINIMIZE = False
 
     def __init__(
@@ -37,11 +47,14 @@ class TokenhudApp(App[None]):
         clock: Callable[[], int] = time.perf_counter_ns,
         preferences: Preferences = DEFAULT,
         remember: Callable[[Preferences], None] | None = None,
+        notices: Sequence[str] = (),
     ) -> None:
-        """`remember` keeps preferences for the next time; raises EngineError where it cannot."""
+        """`remember` keeps preferences for the next time; raises EngineError where it cannot.
+        `notices` are said at the beginning."""
         super().__init__()
         self.chat = chat
         self.preferences = preferences
+        self.notices = notices
         self._clock = clock
         self._remember = remember
         self.theme = preferences.theme
@@ -57,7 +70,11 @@ class TokenhudApp(App[None]):
         return screen
 
     def get_driver_class(self) -> type[Driver]:
-        if sys.platform == "win32" or constants.DRIVER:  # a browser's
+        if constants.DRIVER:  # set by the server of a browser's page
+            from .web_driver import WebDriver
+
+            return WebDriver
+        if sys.platform == "win32":
             return super().get_driver_class()
         from .driver import Driver as LenientDriver
 
@@ -83,6 +100,23 @@ class TokenhudApp(App[None]):
         self.theme = self.preferences.theme
         if self._remember:
             self._remember(self.preferences)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """And says where it went."""
+        self._clipboard = text
+        self.run_worker(partial(self._copy, text), thread=True, exit_on_error=False)
+
+    def _copy(self, text: str) -> None:
+        """Waits for a program that holds a clipboard, so it runs beside the screen."""
+        from .clipboard import copied
+
+        told = copied(text, partial(self.call_from_thread, self._write))
+        self.call_from_thread(self.notify, told, timeout=TOLD, markup=False)
+
+    def _write(self, sequence: str) -> None:
+        if self._driver:
+            self._driver.write(sequence)
+            self._driver.flush()
 
     async def action_quit(self) -> None:
         self.leave()

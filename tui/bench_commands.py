@@ -4,159 +4,81 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..engines.events import EngineError, Progress
-from ..engines.options import OptionError, Sampling, chosen_here
-from ..sessions import figures
-from ..sessions.bench.asking import benchmark, described, replay_chat, replay_plan
-from ..sessions.bench.comparison import compare
-from ..sessions.bench.experiment import Doing
-from ..sessions.bench.folder import new_name
-from ..sessions.bench.plan import Case, Plan, options, weights
-from ..sessions.bench.result import Result, read_result
-from ..sessions.bench.running import run_plan
+from ..engines.events import EngineError
+from ..engines.options import Sampling, chosen_here
+from ..sessions.bench.asking import Experimental, benchmark, described, replay_chat, replay_plan
+from ..sessions.bench.result import Result
 from ..sessions.chat import Chat
-from ..sessions.clean import one_line
 from ..sessions.library import find_session
-from ..sessions.places import is_there, results_folder, session_folder
-from ..sessions.trials import CancelledError
+from ..sessions.places import session_folder
 from . import grammar
-from .experiment_words import doing, notice
-from .grammar import Command, Reply, Said, Told, Value
-from .quant_commands import compare_command as compare_quant
-from .trial_commands import told
+from .compare_commands import COMPARE
+from .experiment_job import RUNS, experiment
+from .experiment_words import WIDTH, asked_runs, drawn
+from .grammar import Command, Reply, Said, Value
 
-RUNS, WARMUP = 3, 1  # a person waits
-WIDTH = 60  # columns of a table beside the HUD
+if TYPE_CHECKING:
+    from ..sessions.bench.written import Report
+
 LENGTH = 64  # most tokens of an answer to a built-in prompt
-THRESHOLD = 0.1
-Planned = Callable[[], tuple[Plan, tuple[Case, ...]]]
 WITH = re.compile(r"(?:^|\s)with(?:\s|$)", re.IGNORECASE)
 
 
 def bench_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
-    prompts, texts = _split(values)
-    plain = [] if chat.spec.drafter == "plain" else ["plain"]
-    named = texts or [*plain, described(chat.spec)]
-    return _run(chat, lambda: benchmark(prompts, (), named, chat.spec, _short(chat), chat.system))
+    def planned() -> tuple[Experimental, int]:
+        prompts, texts, runs = _split(values)
+        plain = [] if chat.spec.drafter == "plain" else ["plain"]
+        named = texts or [*plain, described(chat.spec)]
+        return benchmark(prompts, (), named, chat.spec, _short(chat), chat.system), runs
+
+    return experiment(chat, planned, charted)
 
 
 def sweep_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
-    setting = str(values[0]), str(values[1])
-    prompts, texts = _split(values[2:])
-    return _run(
-        chat,
-        lambda: benchmark(prompts, (), texts, chat.spec, _short(chat), chat.system, setting),
-    )
+    def planned() -> tuple[Experimental, int]:
+        setting = str(values[0]), str(values[1])
+        prompts, texts, runs = _split(values[2:])
+        return benchmark(prompts, (), texts, chat.spec, _short(chat), chat.system, setting), runs
+
+    return experiment(chat, planned, charted)
 
 
 def replay_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
-    files, texts = _split(values)
-
-    def planned() -> tuple[Plan, tuple[Case, ...]]:
-        if not files and (not chat.log.left_out or chat.log.path is None):
-            return replay_chat(chat.log.records, texts, chat.spec)
-        named = find_session(" ".join(files), session_folder()) if files else None
+    def planned() -> tuple[Experimental, int]:
+        whole = _whole(values)
+        files, texts, runs = ([], [], RUNS) if whole else _split(values)
+        if whole is None and not files and (not chat.log.left_out or chat.log.path is None):
+            return replay_chat(chat.log.records, texts, chat.spec), runs
+        named = find_session(" ".join(files), session_folder()) if files else whole
         path = named or chat.log.path  # of a long log memory has the end alone
         assert path
         plan, cases, _ = replay_plan(path, texts, chosen_here(chat.spec))
-        return plan, cases
+        return (plan, cases), runs
 
-    return _run(chat, planned)
+    return experiment(chat, planned, charted)
 
 
-def compare_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
-    text = str(values[0]).strip()
-    if text.lower() == "quant":
-        return compare_quant(chat, ())
-    sides = [each.strip() for each in (text.split(",") if "," in text else text.split())]
-    if len(sides) != 2:
-        return Reply("It is /compare quant, or /compare A, B: two methods or results.", ok=False)
+def _whole(values: tuple[Value, ...]) -> Path | None:
+    """The session that all of the line names, also one in whose name a "with" stands."""
     try:
-        paths = [_result_path(each) for each in sides]
-        if all(paths):
-            there, here = (read_result(each) for each in paths if each)
-            comparison = compare(here, there, "decode_tps", THRESHOLD)
-            from ..sessions.bench.written import Report
-
-            return Reply(Report(here, comparison).as_text(width=WIDTH))
-    except EngineError as error:
-        return Reply(str(error), ok=False)
-    return _run(chat, lambda: _two(replay_chat(chat.log.records, sides, chat.spec)), judged=True)
+        return find_session(str(values[0]), session_folder()) if values else None
+    except EngineError:
+        return None
 
 
-def _two(planned: tuple[Plan, tuple[Case, ...]]) -> tuple[Plan, tuple[Case, ...]]:
-    """Raises EngineError for a name that stands for several methods."""
-    if len(planned[0].methods) != 2:
-        raise EngineError("/compare takes two methods.", "/bench CODE with A, B, C takes more.")
-    return planned
-
-
-def _run(chat: Chat, planned: Planned, judged: bool = False) -> Reply:
-    """The plan is made at once, so that what is mistyped is told before anything runs."""
-    try:
-        plan, cases = planned()
-    except EngineError as error:
-        return Reply(str(error), ok=False)
-    plan = replace(plan, runs=RUNS, warmup=WARMUP)
-    return Reply("", job=lambda: told(_ran(chat, plan, cases, judged)))
-
-
-def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], judged: bool) -> Told:
+def charted(found: Result) -> Generator[Said, None, Report]:
+    """The tables that a person looks at first, and the first chart."""
     from ..sessions.bench.written import Report  # here: the chat starts without it
 
-    yield _begin(plan, cases)
-    folder = new_name(plan.purpose)
-    try:
-        found = yield from _measured(chat, plan, cases, folder)
-    except CancelledError:
-        yield f"Cancelled; what was measured is kept in {one_line(str(folder))}"
-        return
-    finally:
-        yield from _reloaded(chat, plan, cases)
-    names = [each.name for each in plan.methods]
-    verdict = compare(found, found, "decode_tps", THRESHOLD, names[1], names[0]) if judged else None
-    report = Report(found, verdict)
+    report = Report(found)
     yield report.as_text(width=WIDTH)
-    yield f"Kept in {one_line(str(report.write()[0].parent))}"
-
-
-def _measured(
-    chat: Chat, plan: Plan, cases: Sequence[Case], folder: Path
-) -> Generator[Said, None, Result]:
-    running = run_plan(chat.engine, plan, cases, folder)
-    while True:
-        try:
-            step = next(running)
-        except StopIteration as done:
-            found: Result = done.value
-            return found
-        if isinstance(step, Doing):
-            yield doing(step)
-        elif sentence := notice(step, plan):
-            yield sentence
-
-
-def _reloaded(chat: Chat, plan: Plan, cases: Sequence[Case]) -> Iterator[Said]:
-    """Makes ready what the chat uses, where something else was loaded."""
-    try:
-        used = {weights(options(plan, case, each)[0]) for case in cases for each in plan.methods}
-    except OptionError:  # told by the answer
-        used = set()
-    if used != {weights(chat.spec)}:
-        yield from (each for each in chat.load() if isinstance(each, Progress))
-
-
-def _begin(plan: Plan, cases: Sequence[Case]) -> str:
-    prompts = figures.counted(sum(not each.skip for each in cases), "prompt")
-    ways = figures.counted(len(plan.methods), "method")
-    return (
-        f"{prompts} by {ways}, {plan.runs} times in turns after a warm-up. It takes minutes; "
-        "Esc or Ctrl+C ends it."
-    )
+    yield from map(drawn, report.charts[:1])
+    return report
 
 
 def _short(chat: Chat) -> Sampling:
@@ -164,24 +86,16 @@ def _short(chat: Chat) -> Sampling:
     return replace(sampling, length=min(sampling.length, LENGTH))
 
 
-def _split(values: tuple[Value, ...]) -> tuple[list[str], list[str]]:
-    """What stands before `with`, and the methods between commas after it."""
-    if not values:
-        return [], []
-    before, *after = WITH.split(str(values[0]), maxsplit=1)
+def _split(values: tuple[Value, ...]) -> tuple[list[str], list[str], int]:
+    """What stands before `with`, the methods between commas after it, and how many passes. Raises
+    EngineError."""
+    text, runs = asked_runs(str(values[0]) if values else "", RUNS)
+    before, *after = WITH.split(text, maxsplit=1)
     methods = [each.strip() for each in "".join(after).split(",") if each.strip()]
-    return before.replace(",", " ").split(), methods
+    return before.replace(",", " ").split(), methods, runs
 
 
-def _result_path(text: str) -> Path | None:
-    """What names a folder or file as a path does, or is called as kept results are."""
-    if "/" in text:
-        return Path(text).expanduser() if is_there(text) else None
-    named = results_folder() / text
-    return named if is_there(str(named)) else None
-
-
-METHODS = "PROMPT… with METHOD, …"
+METHODS = "PROMPT… with METHOD, … runs=N"
 BENCHES: tuple[Command, ...] = (
     Command(
         "bench",
@@ -207,16 +121,9 @@ BENCHES: tuple[Command, ...] = (
         "replay",
         "ask this chat's messages again, or those of a saved one",
         replay_command,
-        (grammar.text("NAME with METHOD, …", "a session, then methods after with", True),),
+        (grammar.text("NAME with METHOD, … runs=N", "a session, then methods after with", True),),
         "/replay with plain, suffix",
         idle=True,
     ),
-    Command(
-        "compare",
-        "two methods on this chat, two results, or quant: the weights in every form",
-        compare_command,
-        (grammar.text("quant|A, B", "quant, or two methods or result folders"),),
-        "/compare plain, suffix",
-        idle=True,
-    ),
+    COMPARE,
 )

@@ -10,14 +10,28 @@ from markdown_it.token import Token
 
 WINDOW = 4_000  # characters of one block; with more it is shown plain, so a frame's cost is bounded
 CODE = 2_000  # of one piece of a code fence, which costs more since it is highlighted
+ADDRESSES = 50  # of a block; with more they are not looked for
 FEED = 1_000  # taken at once from a long text
 
-# What is disabled here would hide words of the model, or show ones that it did not write.
-_PARSER = (
-    MarkdownIt("commonmark", {"html": False, "maxNesting": 12})
-    .enable(["strikethrough", "table"])
-    .disable(["image", "entity", "autolink", "html_block", "html_inline", "reference"])
-)
+
+class _Parser(MarkdownIt):
+    def normalizeLinkText(self, url: str) -> str:  # noqa: N802
+        """A bare address as the model wrote it."""
+        return url
+
+
+def _parser(addresses: bool) -> MarkdownIt:
+    """What is disabled here would hide words of the model, or show ones that it did not write."""
+    parser = (
+        _Parser("commonmark", {"html": False, "linkify": addresses, "maxNesting": 12})
+        .enable(["strikethrough", "table"])
+        .disable(["image", "entity", "autolink", "html_block", "html_inline", "reference"])
+    )
+    parser.inline.ruler.enable("linkify")  # the other rule of this name needs no scheme
+    return parser
+
+
+_PARSER, _WITHOUT_ADDRESSES = _parser(True), _parser(False)
 _FENCE = re.compile(r"(?:[ \t]*\n)* {0,3}(`{3,}|~{3,})[^`\n]*\n?")
 
 
@@ -25,10 +39,17 @@ class Block(NamedTuple):
     source: str
     plain: bool = False  # shown as it is: too large or too strange to be parsed in time
     tight: bool = False  # goes on where the block before it ended
+    start: int = 0  # where in the whole text the source stands
+
+    def cut(self, end: int, again: str = "") -> tuple[Block, Block]:
+        """In two; `again` is said again before what is left."""
+        rest = Block(again + self.source[end:], start=self.start + end - len(again))
+        return self._replace(source=self.source[:end]), rest
 
 
 def parse(source: str) -> list[Token]:
-    return _PARSER.parse(source)
+    many = source.count("://") > ADDRESSES
+    return (_WITHOUT_ADDRESSES if many else _PARSER).parse(source)
 
 
 class Blocks:
@@ -51,45 +72,47 @@ class Blocks:
 
     def _close_finished(self) -> None:
         while self.open.source and (cut := self._cut()):
-            block, rest = cut
+            block, self.open = cut
             self.closed.append(block)
-            self.open = rest
 
     def _cut(self) -> tuple[Block, Block] | None:
-        source, plain, tight = self.open
-        if plain:
-            return _cut_plain(source, tight)
+        source = self.open.source
+        if self.open.plain:
+            return _cut_plain(self.open)
         fence = _FENCE.match(source)
         if len(source) > CODE and fence and not _closed(source, fence):
-            return _cut_fence(source, fence, tight)
-        line, item = _last_start(source)
-        if line:
-            head, rest = _split(source, line)
-            return Block(head, False, tight), Block(rest, False, item)
+            return _cut_fence(self.open, fence)
+        start, item = _last_start(source)
+        if start:
+            head, rest = self.open.cut(start)
+            return head, rest._replace(tight=item)
         if len(source) > WINDOW:
-            return _cut_plain(source, tight)
+            return _cut_plain(self.open)
         return None
 
 
-def _cut_plain(source: str, tight: bool) -> tuple[Block, Block] | None:
+def _cut_plain(block: Block) -> tuple[Block, Block] | None:
     """Up to the blank line after which Markdown is tried again, or what is too much already."""
-    head, blank, rest = source.partition("\n\n")
-    if blank:
-        return Block(head + blank, True, tight), Block(rest)
-    if len(source) <= WINDOW:
+    blank = block.source.find("\n\n")
+    block = block._replace(plain=True)
+    if blank >= 0:
+        return block.cut(blank + 2)
+    if len(block.source) <= WINDOW:
         return None
-    end = source.rfind("\n") + 1 or len(source)
-    return Block(source[:end], True, tight), Block(source[end:], True, True)
+    head, rest = block.cut(block.source.rfind("\n") + 1 or len(block.source))
+    return head, rest._replace(plain=True, tight=True)
 
 
-def _cut_fence(source: str, fence: re.Match[str], tight: bool) -> tuple[Block, Block] | None:
+def _cut_fence(block: Block, fence: re.Match[str]) -> tuple[Block, Block] | None:
     """The code so far; the rest goes on under the same opening line."""
+    source = block.source
     end = source.rfind("\n\n", fence.end()) + 2
     if end < CODE // 2:
         end = source.rfind("\n", fence.end()) + 1
     if end <= fence.end():
-        return _cut_plain(source, tight) if len(source) > WINDOW else None
-    return Block(source[:end], False, tight), Block(fence[0] + source[end:], False, True)
+        return _cut_plain(block) if len(source) > WINDOW else None
+    head, rest = block.cut(end, fence[0])
+    return head, rest._replace(tight=True)
 
 
 def _closed(source: str, fence: re.Match[str]) -> bool:
@@ -97,8 +120,8 @@ def _closed(source: str, fence: re.Match[str]) -> bool:
 
 
 def _last_start(source: str) -> tuple[int, bool]:
-    """The first line of the last block, or of the last item when that block is a list (True);
-    0 while there is one block. A line that is not whole may still turn out to be something else."""
+    """Where the last block begins, or the last item when that block is a list (True); 0 while
+    there is one block. A line that is not whole may still turn out to be something else."""
     whole = source.count("\n")
     starts = [(0, False)]
     for token in parse(source):
@@ -106,9 +129,5 @@ def _last_start(source: str) -> tuple[int, bool]:
         item = token.level == 1 and token.type == "list_item_open"
         if token.map and (block or item) and starts[-1][0] < token.map[0] < whole:
             starts.append((token.map[0], item))
-    return starts[-1]
-
-
-def _split(source: str, line: int) -> tuple[str, str]:
-    lines = source.split("\n")
-    return "\n".join(lines[:line]) + "\n", "\n".join(lines[line:])
+    line, item = starts[-1]
+    return sum(len(each) + 1 for each in source.split("\n")[:line]), item

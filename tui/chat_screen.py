@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,12 +23,14 @@ from ..sessions import figures
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from . import commands
+from .actions import act
 from .completion import Completion
 from .grammar import Call, Live, Problem, Reply, Text, Told
 from .hint import Hint
 from .hud import Hud
 from .jobs import interruptible
 from .opening import Desk, opened
+from .pace import Pace, backlog, frame_here
 from .panel import loading, reading, view
 from .prompt import Prompt
 from .queued import Queued
@@ -39,14 +40,12 @@ from .transcript import Transcript
 if TYPE_CHECKING:
     from .app import TokenhudApp
 
-FRAME = 0.1  # seconds
-REMOTE_FRAME = 0.25  # over SSH
 HUD_EVERY = 0.5  # seconds; faster figures cannot be read
-SLOWEST = 0.4  # seconds
-SHARE = 0.015  # of the machine, which the engine may use to the full
-CORES = os.cpu_count() or 1
 QUIT_WITHIN = 2.0  # seconds between two Ctrl+C
-KEYS = ("Enter send", "Ctrl+J new line", "/ commands", "F2 HUD", "Ctrl+C twice quits")
+KEYS = (
+    *("Enter send", "/ commands", "F1 help", "F2 HUD", "F3 turns", "Ctrl+C twice quits"),
+    *("Tab figures", "Ctrl+J new line", "Ctrl+O copies", "F4 sessions", "F5 results"),
+)
 LOADING = "loading the model; what you send now waits for it"
 STREAMING = "Esc cancels and keeps the text"
 WORKING = "Esc ends it"
@@ -54,16 +53,18 @@ WORKING = "Esc ends it"
 
 class ChatScreen(Screen[None]):
     app: TokenhudApp
+    AUTO_FOCUS = "Prompt"
     BINDINGS: ClassVar = [
         Binding("ctrl+c,super+c", "interrupt", "Copy, cancel or quit", priority=True),
         Binding("escape", "escape", "Cancel", priority=True),
-        Binding("f1", "help", "Help"),
+        Binding("ctrl+o", "copy_answer", "Copy the answer"),
+        Binding("f1", "open('help')", "Help"),
         Binding("f2", "hud", "HUD"),
         Binding("f3", "open('turns')", "Turns"),
         Binding("f4", "open('sessions')", "Sessions"),
         Binding("f5", "open('results')", "Results"),
-        Binding("f6", "open('engines')", "Engines"),
-        Binding("f7", "open('settings')", "Settings"),
+        Binding("f6", "open('engines')", "Engines", priority=True),  # the input has these two
+        Binding("f7", "open('settings')", "Settings", priority=True),
     ]
 
     def __init__(self, chat: Chat, clock: Callable[[], int]) -> None:
@@ -73,7 +74,7 @@ class ChatScreen(Screen[None]):
         self.transcript = Transcript(self._folded)
         self.hud = Hud()
         self.completion = Completion()
-        self.prompt = Prompt(self.completion)
+        self.prompt: Prompt = Prompt(self.completion, chat)
         self.scribe = Scribe(self.transcript)
         self._hint = Hint()
         self._queued = Queued()
@@ -82,7 +83,7 @@ class ChatScreen(Screen[None]):
         self._interrupt = threading.Event()  # ends it
         self._warned = ""
         self._ctrl_c = -QUIT_WITHIN
-        self._painted = 0.0, 0.0  # when, and the processor time by then
+        self._pace = Pace(frame_here())
         self._hud_due = 0.0
 
     def compose(self) -> ComposeResult:
@@ -96,16 +97,15 @@ class ChatScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.prompt.focus()
-        self.hud.prefer(self.app.preferences.hud, self.size)
+        self._show_preferences()
+        for notice in self.app.notices:
+            self.scribe.say(notice, mark="!")
         self._work(self.chat.load())
-        remote = {"SSH_CONNECTION", "SSH_TTY"} & os.environ.keys()
-        self.set_interval(REMOTE_FRAME if remote else FRAME, self._tick)
+        self.set_interval(self._pace.frame, self._tick)
 
     def _tick(self) -> None:
-        """Paints, unless this process has had more than its share since the last frame."""
-        waited = time.perf_counter() - self._painted[0]
-        spent = time.process_time() - self._painted[1]
-        if spent < SHARE * CORES * waited or waited > SLOWEST:
+        waiting = backlog(self.app._driver)
+        if self._pace.due(time.perf_counter(), time.process_time(), waiting):
             self.paint()
 
     def paint(self) -> None:
@@ -120,7 +120,7 @@ class ChatScreen(Screen[None]):
             self._hud_due = began + HUD_EVERY
             self.hud.show(view(self.scribe.readings, self.chat, self._clock()))
         self._show_hint()
-        self._painted = began, cpu
+        self._pace.painted(began, cpu)
 
     @property
     def busy(self) -> bool:
@@ -164,52 +164,38 @@ class ChatScreen(Screen[None]):
 
     def _run(self, call: Call) -> Reply:
         reply = commands.run(self.chat, call)
-        if (reply.action or "").startswith("show:"):
-            reply = Reply("", reply.action, reply.ok)
-        if reply.job and self.busy:
+        shown = (reply.action or "").startswith("show:")
+        if reply.job and self.busy and not shown:
             return Reply(f"/{call.command.name} waits until the model is free.", ok=False)
         if reply.ok:
-            self._act(reply)
+            act(self, reply)
         return reply
 
-    def _act(self, reply: Reply) -> None:
-        action, _, argument = (reply.action or "").partition(":")
-        if action in ("clear", "reload", "send", "prefill"):
-            self.scribe.rewrite(self.chat)
-        if reply.text:
-            self.scribe.say(reply.text)
-        if reply.job:
-            self._job = reply.job()
-            self._work(self._told(self._job))
-        match action:
-            case "quit":
-                self.app.leave()
-            case "send":
-                self.send(argument)
-            case "prefill":
-                self.prompt.write(argument)
-            case "debug":
-                self.scribe.debug = argument == "on"
-            case "prefer":
-                self._prefer(*argument.split("=", 1))
-            case "open" | "show":
-                name, _, about = argument.partition(":")
-                self.open_screen(name, about)
+    def start(self, job: Told) -> None:
+        self._job = job
+        self._work(self._told(job))
 
-    def _prefer(self, name: str, value: str) -> None:
+    def prefer(self, name: str, value: str) -> None:
         try:
             self.app.prefer(name, value)
         except EngineError as error:
             self.scribe.say(str(error), mark="!")
+        self._show_preferences()
+
+    def _show_preferences(self) -> None:
         self.hud.prefer(self.app.preferences.hud, self.size)
+        self.transcript.origin = self.app.preferences.origin
 
     def open_screen(self, name: str, argument: str = "") -> None:
         desk = Desk(self.chat, self.run_line, self._clock)
-        self.app.push_screen(opened(name, desk, argument), self._returned)
+        self.app.push_screen(opened(name, desk, argument), self.returned)
 
-    def _returned(self, line: str | None) -> None:
-        """From a screen over this one, with a line to run."""
-        if line:
+    def returned(self, line: str | None) -> None:
+        """From a screen over this one, with a line to run; one that ends in a blank is put into
+        the input, to go on with."""
+        if line and line.endswith(" "):
+            self.prompt.write(line)
+        elif line:
             reply = self.run_line(line)
             if not reply.ok:
                 self.prompt.write(line)
@@ -279,7 +265,6 @@ class ChatScreen(Screen[None]):
         if selected:
             self.app.copy_to_clipboard(selected)
             self.clear_selection()
-            self.notify("Copied.", timeout=2)
         elif self.answering:
             self.cancel()
         elif self.prompt.text:
@@ -295,12 +280,18 @@ class ChatScreen(Screen[None]):
     def action_escape(self) -> None:
         if self.completion.display:
             self.completion.close()
+        elif self.hud.has_focus:
+            self.prompt.focus()
+        elif self.prompt.refused:
+            self.prompt.clear_to_history()
         elif self.busy:
             self.cancel()
 
-    def action_help(self) -> None:
-        self._act(commands.help_text(self.chat, ()))
-        self.paint()
+    def action_copy_answer(self) -> None:
+        reply = self.run_line("/copy answer")
+        if not reply.ok:
+            self._hint.warn(reply.text)
+            self._show_hint()
 
     def action_open(self, name: str) -> None:
         self.open_screen(name)
@@ -308,6 +299,18 @@ class ChatScreen(Screen[None]):
     def action_hud(self) -> None:
         self.hud.choose_next(self.size)
         self._hud_due = 0.0
+
+    @on(Hud.Explained)
+    def explain(self, told: Hud.Explained) -> None:
+        self._hint.explained = told.text
+        self._show_hint()
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed while a figure is looked at is for the input."""
+        if event.is_printable and event.character and self.hud.has_focus:
+            self.prompt.focus()
+            self.prompt.insert(event.character)
+            event.stop()
 
     @on(Prompt.Page)
     def page(self, page: Prompt.Page) -> None:
@@ -331,7 +334,7 @@ class ChatScreen(Screen[None]):
         self._show_hint()
 
     def _show_hint(self) -> None:
-        self._hint.show(commands.hint(self.prompt.text), self._status())
+        self._hint.show(commands.hint(self.prompt.text, self.chat), self._status())
 
     def _status(self) -> str:
         readings = self.scribe.readings

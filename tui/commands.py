@@ -1,22 +1,18 @@
-"""Every slash command, declared once. Actions that only a screen can do are named in the reply:
-
-quit, clear, reload, send:TEXT, prefill:TEXT (into the input), debug:on, debug:off, copy:TEXT.
-prefer:NAME=VALUE sets one of the screen's preferences and remembers it: theme, hud, origin.
-open:NAME:ARGUMENT opens a screen of opening.py; show:NAME:ARGUMENT does so in place of the
-reply's text and job, which stand where there is no screen.
-After reload, send and prefill the transcript must be built anew from chat.exchanges.
-"""
+"""Every slash command, declared once. What only a screen can do for one: see actions.py."""
 
 from __future__ import annotations
 
 from ..engines.options import Sampling, Spec
 from ..sessions.chat import Chat
-from . import grammar, session_commands
+from . import completing, grammar, session_commands
 from .bench_commands import BENCHES
+from .choices import completed
+from .completing import Suggestion
 from .copy_commands import COPY
 from .decoding_commands import DECODING
 from .doctor_commands import DOCTOR
-from .grammar import Argument, Call, Command, Problem, Reply, Suggestion, Text, Value, number, whole
+from .grammar import Argument, Call, Command, Problem, Reply, Text, Value, number, whole
+from .help_commands import HELP
 from .library_commands import SESSIONS
 from .profile_commands import PROFILES
 from .race_commands import RACE
@@ -36,12 +32,12 @@ def run(chat: Chat, call: Call) -> Reply:
     return grammar.run(chat, call)
 
 
-def suggest(line: str) -> list[Suggestion]:
-    return grammar.suggest(line, COMMANDS)
+def suggest(line: str, chat: Chat) -> list[Suggestion]:
+    return completing.suggest(line, COMMANDS, chat)
 
 
-def hint(line: str) -> str:
-    return grammar.hint(line, COMMANDS)
+def hint(line: str, chat: Chat) -> str:
+    return completing.hint(line, COMMANDS, chat)
 
 
 PROCESSORS: dict[str, tuple[tuple[str, Argument], ...]] = {
@@ -97,27 +93,6 @@ def clear(chat: Chat, _: tuple[Value, ...]) -> Reply:
 
 def quit_chat(_chat: Chat, _: tuple[Value, ...]) -> Reply:
     return Reply("", "quit")
-
-
-def help_text(_chat: Chat, values: tuple[Value, ...]) -> Reply:
-    if not values:
-        width = max(len(each.usage) for each in COMMANDS)
-        lines = [f"{each.usage:{width}}  {each.summary}" for each in COMMANDS]
-        return Reply("\n".join([*lines, "", KEYS]))
-    name = str(values[0]).removeprefix("/")
-    match grammar.parse(f"/{name}", COMMANDS):
-        case Call(command=command):
-            also = "".join(f" Also /{alias}." for alias in command.aliases)
-            example = f"\nExample: {command.example}" if command.example else ""
-            takes = "".join(f"\n  {each.usage}: {each.takes}" for each in command.arguments)
-            return Reply(f"{command.usage}\n{command.summary}.{also}{takes}{example}")
-        case _:
-            return Reply(f"There is no command /{name}. /help lists them all.", ok=False)
-
-
-KEYS = """Enter sends · Ctrl+J or Shift+Enter breaks the line · Up and Down recall
-Esc cancels and keeps the text · F2 changes the HUD · Ctrl+C twice quits
-//text sends a text that begins with a slash"""
 
 
 LOCAL: tuple[Command, ...] = (
@@ -180,14 +155,8 @@ LOCAL: tuple[Command, ...] = (
     *PROFILES,
     *DOCTOR,
     *COPY,
-    Command(
-        "help",
-        "this list, or one command",
-        help_text,
-        (grammar.text("COMMAND", "a command's name", optional=True),),
-        "/help length",
-    ),
+    *HELP,
     Command("quit", "save and leave", quit_chat, aliases=("exit", "bye")),
 )
 
-COMMANDS = for_servers(LOCAL)
+COMMANDS = for_servers(completed(LOCAL))

@@ -8,7 +8,10 @@ from rich.text import Text
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from .grammar import Suggestion
+from ..sessions.clean import cells
+from .completing import Suggestion
+
+WIDEST = 30  # columns of a label, before its hint
 
 
 class Completion(OptionList, can_focus=False):
@@ -20,22 +23,31 @@ class Completion(OptionList, can_focus=False):
         self.display = False
 
     @property
-    def chosen(self) -> Suggestion | None:
+    def marked(self) -> Suggestion | None:
+        """What Enter takes."""
         return None if self.highlighted is None else self._suggestions[self.highlighted]
 
+    @property
+    def first(self) -> Suggestion:
+        """What Tab takes; there is one while the list is open."""
+        return self.marked or self._suggestions[0]
+
     def show(self, suggestions: Sequence[Suggestion]) -> None:
+        """A list that was closed opens again when it differs."""
         if list(suggestions) == self._suggestions:
             return
         self._suggestions = list(suggestions)
         self.clear_options()
-        width = max((len(each.label) for each in suggestions), default=0)
+        width = min(max((cells(each.label) for each in suggestions), default=0), WIDEST)
         self.add_options([Option(_line(each, width)) for each in suggestions])
-        self.highlighted = 0 if suggestions else None
+        self.highlighted = 0 if suggestions and suggestions[0].sure else None
+        self.scroll_to(y=0, animate=False)
         self.display = bool(suggestions)
 
     def close(self) -> None:
-        self.show([])
+        self.display = False
 
 
 def _line(suggestion: Suggestion, width: int) -> Text:
-    return Text.assemble(suggestion.label.ljust(width), ("  " + suggestion.hint, "dim"), end="")
+    label = suggestion.label + " " * (width - cells(suggestion.label))
+    return Text.assemble(label, ("  " + suggestion.hint, "dim"), end="", no_wrap=True)

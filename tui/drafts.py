@@ -2,55 +2,56 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..sessions import figures
 from ..sessions.costs import Costs, Verification, loses
 from ..sessions.turns import TurnMetrics
-from .readings import Readings
+from .levels import marked
+from .readings import Answer, Readings
+from .rows import Row
 
 PLACES = 16  # of a draft that are shown
 
 
-class Row(NamedTuple):
-    """`label` stands left and `value` right; a row without a label is one text."""
-
-    label: str
-    value: str
-    style: str = ""  # "title", "main", "dim", "warn"
-
-
-def drafts(turn: TurnMetrics, readings: Readings, width: int) -> list[Row]:
-    """Of the turn that runs or ran last, and of the session where the label says so."""
+def drafts(turn: TurnMetrics, answer: Answer, readings: Readings, width: int) -> list[Row]:
+    """Of the answer that runs or ran last, and of the session where the label says so."""
     costs = readings.costs()
     slower = loses(costs, readings.measured)
     if not turn.drafted:
-        off = costs.drafts and slower
-        told = [Row("", "γ auto drafts nothing: slower here", "warn")] if off else []
-        return [Row("DRAFTS", "none", "title"), *told]
-    return [
-        Row(
-            "DRAFTS",
-            f"{figures.of(figures.count(turn.accepted), figures.count(turn.drafted))}",
-            "title",
-        ),
+        off = costs.drafts and slower and not answer.trial
+        told = "γ auto drafts nothing: slower here"
+        warned = [Row("", marked(told, "warn"), "warn", "speed-up")] if off else []
+        return [Row("DRAFTS", "none", "title"), *warned]
+    kept = figures.of(figures.count(turn.accepted), figures.count(turn.drafted))
+    latest = figures.bars(list(answer.kept)[-width:])
+    rows = [
+        Row("DRAFTS", kept, "title"),
         Row("accepted", figures.percent(turn.acceptance), "main"),
-        Row("", figures.gauge(turn.acceptance, width), "dim"),
-        Row("last 64 · session", _rolling(costs, readings)),
+        Row("", figures.gauge(turn.acceptance, width), "dim", "accepted", spare=True),
+        *([Row("", latest, "main", "draft by draft")] if latest else []),
         Row("by place", _places(turn), "dim"),
         Row("tokens a pass", figures.factor(turn.mean_accepted_length)),
-        Row("draft costs", _times(costs.c, "a token")),
-        Row("check costs", _check(costs)),
-        Row("speed-up", _speedup(readings, costs), "warn" if slower else ""),
-        *([Row("", "slower than plain here", "warn")] if slower else []),
     ]
+    return rows if answer.trial else rows + _gains(readings, costs, slower)
 
 
-def speedup(readings: Readings) -> str:
-    """In a word, for the bar."""
+def speedup(readings: Readings) -> tuple[str, str]:
+    """In a word for the bar, and its style."""
     costs = readings.costs()
-    slower = " slower than plain" if loses(costs, readings.measured) else ""
-    return _speedup(readings, costs) + slower
+    if loses(costs, readings.measured):
+        return f"{_speedup(readings, costs)} slower than plain", "warn"
+    return f"{_speedup(readings, costs)} plain", ""
+
+
+def _gains(readings: Readings, costs: Costs, slower: bool) -> list[Row]:
+    """Of the session, by the drafter in use."""
+    told = marked("slower than plain here", "warn")
+    return [
+        Row("last 64 · session", _rolling(costs, readings), spare=True),
+        Row("draft costs", _times(costs.c, "a token"), spare=True),
+        Row("check costs", _check(costs), spare=True),
+        Row("speed-up", _speedup(readings, costs), "warn" if slower else ""),
+        *([Row("", told, "warn", "speed-up")] if slower else []),
+    ]
 
 
 def _speedup(readings: Readings, costs: Costs) -> str:

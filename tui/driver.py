@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
+from textual._ansi_sequences import SYNC_END
 from textual._xterm_parser import XTermParser
 from textual.drivers import linux_driver
 from textual.message import Message
+from textual.messages import TerminalSupportsSynchronizedOutput
 
 ALT_ENTER = "\x1b[13;3u"
+QUERY = "\x1b[?2026$p"  # Textual asks it once; a terminal that answered will again
+PATIENCE = 10.0  # seconds after which a terminal that owes an answer is no longer asked
+FAREWELL = 0.5  # seconds in which it may still come, so that it is not typed into the shell
 
 
 class _Decoder:
@@ -37,6 +43,52 @@ class _Parser(XTermParser):
                 super(XTermParser, self).__init__()  # afresh, but for the state of the mouse
 
 
+class _Output:
+    """A file that counts the characters it was rid of."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self.taken = 0
+        self._file = file
+        self._held = 0  # written since the last flush
+
+    def write(self, text: str) -> None:
+        self._file.write(text)
+        self._held += len(text)
+
+    def flush(self) -> None:
+        self._file.flush()
+        self.taken += self._held
+        self._held = 0
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+class Echo:
+    """Whether the terminal has come to the end of the last frame, by a question after each frame:
+    what ssh and the network hold, no queue of this machine shows."""
+
+    def __init__(self) -> None:
+        self._answers = False  # to the question that Textual asks at the start
+        self._asked: float | None = None  # when the one was asked that is open
+
+    @property
+    def open(self) -> bool:
+        return self._asked is not None
+
+    def ask(self, now: float) -> bool:
+        """Whether the question is to be written now."""
+        if self._asked is not None and now - self._asked > PATIENCE:
+            self._answers, self._asked = False, None
+        if not self._answers or self._asked is not None:
+            return False
+        self._asked = now
+        return True
+
+    def answered(self) -> None:
+        self._answers, self._asked = True, None
+
+
 class Driver(linux_driver.LinuxDriver):
     """Wrong input ends an app of Textual 8.2.8 with a traceback (its issue 6456), and so does a
     terminal that vanishes."""
@@ -44,7 +96,16 @@ class Driver(linux_driver.LinuxDriver):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         assert sys.__stdout__
-        self._file = sys.__stdout__  # Textual draws on stderr, which `2> errors.txt` takes away
+        # Textual draws on stderr, which `2> errors.txt` takes away
+        self._output = _Output(sys.__stdout__)
+        self._file = self._output  # type: ignore[assignment]
+        self._echo = Echo()
+        self._written = 0
+
+    @property
+    def backlog(self) -> int:
+        """Characters that the terminal has not taken yet, or 1 where only its answer is awaited."""
+        return self._written - self._output.taken or int(self._echo.open)
 
     def run_input_thread(self) -> None:
         linux_driver.getincrementaldecoder = lambda _: _Decoder  # type: ignore[assignment, attr-defined]
@@ -57,7 +118,21 @@ class Driver(linux_driver.LinuxDriver):
     def write(self, data: str) -> None:
         """Dropped once the terminal is gone: its full queue would block the app for ever."""
         if self._writer_thread is not None and self._writer_thread.is_alive():
+            if data == SYNC_END and self._echo.ask(time.monotonic()):
+                data += QUERY
+            self._written += len(data)
             super().write(data)
+
+    def process_message(self, message: Message) -> None:
+        if isinstance(message, TerminalSupportsSynchronizedOutput):
+            self._echo.answered()
+        super().process_message(message)
+
+    def stop_application_mode(self) -> None:
+        ends = time.monotonic() + FAREWELL
+        while self._echo.open and time.monotonic() < ends:
+            time.sleep(0.01)
+        super().stop_application_mode()
 
     def close(self) -> None:
         if self._writer_thread is not None and self._writer_thread.is_alive():

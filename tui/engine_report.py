@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..engines.available import availability
+from ..engines.available import availability, forms
 from ..engines.events import Loaded, Model, Served, Stop
 from ..engines.options import Spec
 from ..sessions import figures
@@ -16,13 +16,16 @@ SERVER = f"{'a server':14} yes  any that speaks OpenAI's protocol: /engine URL"
 
 
 def engine_report(chat: Chat) -> str:
-    loaded = next((each for each in reversed(chat.log.records) if isinstance(each, Loaded)), None)
-    ready = [f"{each.name:14} {each.told}" for each in availability(Gpu().reasons.get("gpu", ""))]
-    return "\n".join([*_now(chat, loaded), "", "Can run here:", *ready, SERVER])
+    can_run = availability(Gpu().reasons.get("gpu", ""))
+    ready = [f"{each.name:14} {each.told}" for each in can_run]
+    held = [f"{each.name:14} {each.told}" for each in forms()]
+    here = ["Can run here:", *ready, SERVER, "", "The weights, by /quantize:", *held]
+    return "\n".join([*now_lines(chat), "", *here])
 
 
-def _now(chat: Chat, loaded: Loaded | None) -> Iterable[str]:
+def now_lines(chat: Chat) -> Iterable[str]:
     """What was loaded last may be of another place than the one that answers next."""
+    loaded = next((each for each in reversed(chat.log.records) if isinstance(each, Loaded)), None)
     if loaded is None or loaded.spec.url != chat.spec.url:
         where = f" by {chat.spec.url}" if chat.spec.url else ""
         return ["The model is not loaded yet" + where + "."]

@@ -4,9 +4,10 @@ parsing, hints, completion and help all follow from that."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from ..engines.events import Progress
 from ..engines.options import Options, limits
@@ -31,7 +32,7 @@ Job = Callable[[], Told]
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a command answers; `ok` False means the typed line should be kept for mending.
-    `action` asks the screen for something only it can do: see commands.py. A `job` takes long: it
+    `action` asks the screen for something only it can do: see actions.py. A `job` takes long: it
     runs beside the screen, its texts are shown as they come, and it can be cancelled."""
 
     text: str
@@ -44,6 +45,25 @@ class ArgumentError(Exception):
     """What the argument should have been, to follow "takes"."""
 
 
+class Choice(NamedTuple):
+    """A word that completes what is typed, and what it means or is now."""
+
+    word: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What may take the place of `stem`, the end of what is typed; `free` where anything may."""
+
+    stem: str
+    words: Sequence[Choice]
+    free: bool = False
+
+
+Complete = Callable[[Chat, Sequence[str]], Choices]  # of the arguments so far, the last unfinished
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     name: str  # as in the usage line
@@ -52,6 +72,7 @@ class Argument:
     words: tuple[str, ...] = ()  # for completion
     optional: bool = False
     rest: bool = False  # the whole rest of the line, spaces kept
+    complete: Complete | None = None  # where the words depend on the chat or the disk
 
     @property
     def usage(self) -> str:
@@ -97,14 +118,8 @@ class Problem:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    insert: str  # the whole line after accepting
-    label: str
-    hint: str
-
-
 _NAME = re.compile(r"/([A-Za-z_]+)(?:\s+|$)")
+_HYPHENED = re.compile(r"/([A-Za-z_-]+)(?:\s+|$)")
 AS_TEXT = "To send it as text, begin with // or a space."
 
 
@@ -113,16 +128,19 @@ def parse(line: str, commands: Sequence[Command]) -> Text | Call | Problem:
     end. `//x` sends `/x`; a first word that is no name, such as /etc/hosts, is text."""
     if line.startswith("//"):
         return Text(line[1:])
-    match = _NAME.match(line)
-    if not match:
-        return Text(line)
-    word = match[1].lower()
-    command = _named(commands).get(word)
-    if command:
+    match, known = _NAME.match(line), named(commands)
+    if match and (command := known.get(match[1].lower())):
         return Call(command, line[match.end() :])
-    near = get_close_matches(word, _named(commands), n=1, cutoff=0.6)
-    meant = f" Did you mean /{near[0]}?" if near else " /help lists the commands."
-    return Problem(f"There is no command /{match[1]}.{meant} {AS_TEXT}")
+    meant = _meant(line, known)
+    if not match and not meant:
+        return Text(line)
+    told = f"Did you mean {meant}?" if meant else "/help lists the commands."
+    return Problem(f"There is no command {line.split(maxsplit=1)[0]}. {told} {AS_TEXT}")
+
+
+def named(commands: Sequence[Command]) -> dict[str, Command]:
+    """By name and alias."""
+    return {name: each for each in commands for name in (each.name, *each.aliases)}
 
 
 def run(chat: Chat, call: Call) -> Reply:
@@ -136,34 +154,6 @@ def run(chat: Chat, call: Call) -> Reply:
         example = f" Example: {command.example}" if command.example else ""
         return Reply(f"/{command.name} takes {error}.{now}{example}", ok=False)
     return command.run(chat, values)
-
-
-def suggest(line: str, commands: Sequence[Command]) -> list[Suggestion]:
-    """Completions of a command's name, then of an argument that has words."""
-    if not line.startswith("/") or "\n" in line or line.startswith("//"):
-        return []
-    head, space, rest = line[1:].partition(" ")
-    if not space:
-        return [
-            Suggestion(f"/{each.name}" + (" " if each.arguments else ""), each.usage, each.summary)
-            for each in commands
-            if any(name.startswith(head.lower()) for name in (each.name, *each.aliases))
-        ]
-    command = _named(commands).get(head.lower())
-    done = rest.split(" ")
-    if not command or len(done) > len(command.arguments):
-        return []
-    argument, stem = command.arguments[len(done) - 1], done[-1]
-    kept = line[: len(line) - len(stem)]
-    matching = [word for word in argument.words if word.startswith(stem) and word != stem]
-    return [Suggestion(kept + word, word, command.summary) for word in matching]
-
-
-def hint(line: str, commands: Sequence[Command]) -> str:
-    """The grammar of the command being typed, or "" where there is none."""
-    match = _NAME.match(line)
-    command = _named(commands).get(match[1].lower()) if match else None
-    return f"{command.usage} · {command.summary}" if command else ""
 
 
 def whole(name: str, low: int, high: int, off: str = "", optional: bool = False) -> Argument:
@@ -214,17 +204,31 @@ def word(name: str, words: tuple[str, ...], optional: bool = False) -> Argument:
     return Argument(name, takes, parse_word, words, optional)
 
 
-def any_word(name: str, takes: str) -> Argument:
+def any_word(name: str, takes: str, complete: Complete | None = None) -> Argument:
     """One word, whatever it is."""
-    return Argument(name, takes, lambda given: given)
+    return Argument(name, takes, lambda given: given, complete=complete)
 
 
-def text(name: str, takes: str, optional: bool = False) -> Argument:
-    return Argument(name, takes, lambda given: given, optional=optional, rest=True)
+def text(
+    name: str, takes: str, optional: bool = False, complete: Complete | None = None
+) -> Argument:
+    return Argument(name, takes, lambda given: given, (), optional, True, complete)
 
 
-def _named(commands: Sequence[Command]) -> dict[str, Command]:
-    return {name: each for each in commands for name in (each.name, *each.aliases)}
+def _meant(line: str, known: Collection[str]) -> str:
+    """The line's beginning with the name that was meant: one written with a hyphen or a space for
+    its underscore, else one that is spelled nearly so."""
+    match = _HYPHENED.match(line)
+    if not match:
+        return ""
+    word, (after, _) = match[1].lower().replace("-", "_"), _first_word(line[match.end() :])
+    joined = f"{word}_{after.lower()}"
+    if joined in known:
+        return f"/{joined}"
+    if "-" in match[1]:
+        return f"/{word}" if word in known else ""
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"/{near[0]}" if near else ""
 
 
 def _values(command: Command, rest: str) -> tuple[Value, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from ..engines.events import EngineError, Progress
 from ..sessions import library
@@ -12,30 +13,42 @@ from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.export import FORMS, export
 from ..sessions.export_png import PNG, export_png
-from ..sessions.library import find_session, glance
+from ..sessions.library import find_session, glance, path_of
 from ..sessions.overview import overview
 from ..sessions.places import deleted_folder, list_sessions, session_folder, session_path
 from ..sessions.reading import Problem, read
 from ..sessions.records import Record
-from ..sessions.search import Words, search
+from ..sessions.search import Words, search_all
+from ..sessions.typed_names import FOREVER, quoted, unquoted
 from . import grammar
 from .grammar import Command, Reply, Told, Value
-from .session_words import NONE_DELETED, NONE_SAVED, hit_line, listing, shown
+from .session_words import (
+    NONE_DELETED,
+    NONE_SAVED,
+    hit_line,
+    listing,
+    now_named,
+    shown,
+)
 from .trial_commands import told
 
 LISTED = 10
 TURNS_SHOWN = 20
 HITS_SHOWN = 20
+TOLD_EVERY = 0.1  # seconds
 
 
 def sessions(chat: Chat, values: tuple[Value, ...]) -> Reply:
     verb, rest = str(values[0]) if values else "list", str(values[1]) if len(values) > 1 else ""
     if not rest and verb != "list":
         return Reply(f"It is /sessions {verb} {_TAKES[verb]}.", ok=False)
+    if verb in _CHANGING and chat.busy:
+        return Reply(f"/sessions {verb} waits for the answer; Esc cancels it.", ok=False)
     try:
-        return _VERBS[verb](chat, rest)
+        reply = _VERBS[verb](chat, rest)
     except EngineError as error:
         return Reply(str(error), ok=False)
+    return reply if values else replace(reply, action="show:sessions:")
 
 
 def _list(_chat: Chat, which: str) -> Reply:
@@ -62,22 +75,22 @@ def _show(_chat: Chat, name: str) -> Reply:
 
 def _search(_chat: Chat, text: str) -> Reply:
     words = Words(text)
-    return Reply("", job=lambda: _searched(words))
+    return Reply("", job=lambda: told(_searched(words)))
 
 
 def _searched(words: Words) -> Told:
-    found, hits, unread = list_sessions(session_folder()), 0, 0
-    for done, session in enumerate(found):
-        yield Progress(time.perf_counter_ns(), "searching", done, len(found))
-        try:
-            for hit in search(session.path, words):
-                hits += 1
-                yield hit_line(session.name, hit)
-                if hits == HITS_SHOWN:
-                    yield f"These are the first {hits}: `tokenhud sessions search` finds all."
-                    return
-        except EngineError:
-            unread += 1
+    found, hits, unread, due = list_sessions(session_folder()), 0, 0, 0.0
+    for each in search_all(found, words):
+        if time.monotonic() >= due:  # where it can be cancelled, so in mid-session too
+            due = time.monotonic() + TOLD_EVERY
+            yield Progress(time.perf_counter_ns(), "searching", each.done, len(found))
+        unread += bool(each.fault)
+        if each.hit:
+            hits += 1
+            yield hit_line(each.session.name, each.hit)
+        if hits == HITS_SHOWN:
+            yield f"These are the first {hits}: `tokenhud sessions search` finds all."
+            return
     if not hits:
         yield "No saved message or answer has these words."
     if unread:
@@ -89,32 +102,36 @@ def _rename(chat: Chat, text: str) -> Reply:
         name, new = shlex.split(text)
     except ValueError:
         return Reply('It is /sessions rename OLD NEW, with "quotes" around spaces.', ok=False)
-    if _is_open(chat, name):
-        path = chat.log.rename(new)
-    else:
-        path = library.rename(name, new, session_folder())
-    return Reply(f"{one_line(name)} is now {one_line(path.stem)}.")
+    folder = session_folder()
+    path = chat.log.rename(new) if _is_open(chat, name) else library.rename(name, new, folder)
+    return Reply(now_named(name, path, session_path(new, folder)))
 
 
 def _delete(chat: Chat, text: str) -> Reply:
-    name = text.removesuffix(_FOREVER).strip()
+    name = unquoted(text.removesuffix(FOREVER).strip())
     if _is_open(chat, name):
         return Reply("That is this session. /load another one first.", ok=False)
-    if text.endswith(_FOREVER):
+    if text.endswith(FOREVER):
         path = library.delete_forever(name, session_folder())
         return Reply(f"{one_line(str(path))} is removed.")
     path = library.delete(name, session_folder())
-    return Reply(f"Deleted. /sessions restore {one_line(path.stem)} takes it back.")
+    back = f"/sessions restore {quoted(one_line(path.stem))}"
+    return Reply(f"{one_line(name)} is deleted. {back} takes it back.")
 
 
 def _restore(_chat: Chat, name: str) -> Reply:
-    path = library.restore(name, session_folder())
+    path = library.restore(unquoted(name), session_folder())
     return Reply(f"{one_line(path.stem)} is back. /load goes on with it.")
+
+
+def _purge(_chat: Chat, name: str) -> Reply:
+    path = library.purge(unquoted(name), session_folder())
+    return Reply(f"{one_line(str(path))} is removed.")
 
 
 def _is_open(chat: Chat, name: str) -> bool:
     path = chat.log.path
-    return path is not None and path.resolve() == session_path(name, session_folder()).resolve()
+    return path is not None and path.resolve() == path_of(name, session_folder()).resolve()
 
 
 def export_chat(chat: Chat, values: tuple[Value, ...]) -> Reply:
@@ -142,14 +159,15 @@ def _kept(chat: Chat) -> Iterator[Record | Problem]:
     return read(chat.log.path) if chat.log.path else iter(chat.log.records)
 
 
-_FOREVER = " --forever"
 _TAKES = {
     "show": "NAME",
     "search": "WORDS",
     "rename": "OLD NEW",
     "delete": "NAME [--forever]",
     "restore": "NAME",
+    "purge": "NAME",
 }
+_CHANGING = ("rename", "delete", "restore", "purge")
 _VERBS: dict[str, Callable[[Chat, str], Reply]] = {
     "list": _list,
     "show": _show,
@@ -157,6 +175,7 @@ _VERBS: dict[str, Callable[[Chat, str], Reply]] = {
     "rename": _rename,
     "delete": _delete,
     "restore": _restore,
+    "purge": _purge,
 }
 SESSIONS: tuple[Command, ...] = (
     Command(
@@ -168,7 +187,6 @@ SESSIONS: tuple[Command, ...] = (
             grammar.text("REST", "what the verb takes", optional=True),
         ),
         "/sessions search blue sky",
-        idle=True,
     ),
     Command(
         "export",

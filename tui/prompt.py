@@ -11,9 +11,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import TextArea
 
+from ..sessions.chat import Chat
 from . import commands
 from .completion import Completion
-from .grammar import Call
 
 # the last is what xterm's modifyOtherKeys makes of Shift+Enter
 NEW_LINE = ("ctrl+j", "shift+enter", "alt+enter", "shift+\r")
@@ -44,7 +44,7 @@ class Prompt(TextArea):
 
         pages: int
 
-    def __init__(self, completion: Completion) -> None:
+    def __init__(self, completion: Completion, chat: Chat) -> None:
         super().__init__(
             soft_wrap=True,
             show_line_numbers=False,
@@ -53,9 +53,11 @@ class Prompt(TextArea):
         )
         self.cursor_blink = False
         self._completion = completion
+        self._chat = chat
         self._history: list[str] = []
         self._place = 0  # in the history; its length is the draft
         self._draft = ""
+        self._refused = ""
 
     def render_line(self, y: int) -> Strip:
         """Textual 8.2.8 cannot wrap the placeholder into no columns."""
@@ -82,6 +84,12 @@ class Prompt(TextArea):
         """Back into the input for mending, before anything typed since."""
         self._history[-1:] = []
         self.write(f"{text}\n{self.text}" if self.text else text)
+        self._refused = self.text
+
+    @property
+    def refused(self) -> bool:
+        """A line that was restored stands as it was."""
+        return bool(self.text) and self.text == self._refused
 
     def write(self, text: str) -> None:
         self._place = len(self._history)
@@ -90,7 +98,7 @@ class Prompt(TextArea):
     @on(TextArea.Changed)
     def suggest(self) -> None:
         recalled = self._place < len(self._history)
-        self._completion.show([] if recalled else commands.suggest(self.text))
+        self._completion.show([] if recalled else commands.suggest(self.text, self._chat))
 
     def action_page(self, pages: int) -> None:
         self.post_message(self.Page(pages))
@@ -117,10 +125,10 @@ class Prompt(TextArea):
                 self._completion.action_cursor_up()
             case "down":
                 self._completion.action_cursor_down()
-            case "enter" if self._whole():
+            case "enter" if self._completion.marked is None:
                 self._send()
             case _:
-                self._accept()
+                self.write(self._completion.first.insert)
         return True
 
     def _move(self, key: str) -> bool:
@@ -134,15 +142,6 @@ class Prompt(TextArea):
             case _:
                 return False
         return True
-
-    def _whole(self) -> bool:
-        """The line is a command already, and no word of it is half typed."""
-        called = isinstance(commands.parse(self.text), Call)
-        return called and (" " not in self.text or self.text.endswith(" "))
-
-    def _accept(self) -> None:
-        if self._completion.chosen:
-            self.write(self._completion.chosen.insert)
 
     def _send(self) -> None:
         """Blank text stays where it is and goes nowhere."""

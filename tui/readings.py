@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 
@@ -17,35 +18,70 @@ from ..engines.events import (
     Stop,
 )
 from ..engines.options import Sampling, Spec, to_record
-from ..sessions.costs import Costs, Measured, SessionCosts, measured_speedup
+from ..sessions.costs import Costs, Measured, SessionCosts
+from ..sessions.methods import MethodTotals, by_method, decoded_by
 from ..sessions.metrics import Meter
-from ..sessions.records import Record, Turn, outside_trials
-from ..sessions.summary import session_metrics
+from ..sessions.records import Record, Trial, TrialGate, Turn
 from ..sessions.turns import SECOND, TurnMetrics
+
+DRAFTS = 64  # of an answer, whose shares are kept for a picture
+LINGERS = 2 * SECOND  # after a trial, in which the next one may begin
+
+Answering = Start | Prefill | Step | Chunk | Served | Stop
+
+
+class Answer:
+    """What is told of one answer as it comes, in the chat or in a trial."""
+
+    def __init__(self, trial: Trial | None = None) -> None:
+        self.trial = trial
+        self.start: Start | None = None
+        self.stop: Stop | None = None
+        self.meter = Meter()
+        self.kept: deque[float] = deque(maxlen=DRAFTS)  # of each draft, the share
+
+    def add(self, event: Answering) -> None:
+        self.meter.add(event)
+        match event:
+            case Start():
+                self.start = event
+            case Stop():
+                self.stop = event
+            case Step(drafted=drafted, accepted=accepted) if drafted:
+                self.kept.append(accepted / drafted)
+            case _:
+                pass
 
 
 class Readings:
+    """Takes every record of a log in turn, or only those outside trials."""
+
     def __init__(self) -> None:
         self.loaded: Loaded | None = None
         self.progress: Progress | None = None  # while a model is loaded
         self.prefill: Prefill | None = None  # while a prompt is read
         self.start: Start | None = None  # of the last turn: the settings it used
         self.sample = Sample(0)
-        self.meter = Meter()
-        self.session_rate: float | None = None  # decode tokens/s over the measured turns
-        self.session_acceptance: float | None = None
-        self.measured = Measured()  # speed-up of the method that answered last
+        self.answer = Answer()  # of the chat: the one that runs or ran last
+        self.turns: list[TurnMetrics] = []  # that came to an end
+        self._open = False  # a turn waits for its Stop
+        self._trial: Answer | None = None
+        self._gate = TrialGate()
         self._costs = SessionCosts()
-        self._turns: list[TurnMetrics] = []
+        self._totals: list[MethodTotals] = []
+        self._totalled = 0  # turns
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Readings:
         readings = cls()
-        for record in outside_trials(records):
+        for record in records:
             readings.add(record)
         return readings
 
     def add(self, record: Record) -> None:
+        if not self._gate.outside(record):
+            self._try(record)
+            return
         match record:
             case Progress():
                 self.progress = record
@@ -54,11 +90,48 @@ class Readings:
             case Sample():
                 self.sample = record
             case Turn():
-                self.meter = Meter()
+                self.answer, self._trial, self._open = Answer(), None, True
             case Start() | Prefill() | Step() | Chunk() | Served() | Stop():
                 self._follow(record)
             case _:
                 pass
+
+    def shown(self, now_ns: int) -> Answer:
+        """What runs or ran last; of a trial until no other one follows it."""
+        trial = self._trial
+        if trial is None or trial.start is None:
+            return self.answer
+        over = trial.stop is not None and now_ns - trial.stop.t_ns > LINGERS
+        return self.answer if over else trial
+
+    @property
+    def meter(self) -> Meter:
+        return self.answer.meter
+
+    @property
+    def methods(self) -> list[MethodTotals]:
+        if self._totalled != len(self.turns):
+            self._totalled, self._totals = len(self.turns), by_method(self.turns)
+        return self._totals
+
+    @property
+    def mine(self) -> MethodTotals | None:
+        """Of the method that answers or answered last."""
+        key = decoded_by(self.start) if self.start else ()
+        return next((each for each in self.methods if each.key == key), None)
+
+    @property
+    def session_rate(self) -> float | None:
+        """Decode tokens/s of that method over its measured turns."""
+        return self.mine.metrics.decode_rate if self.mine else None
+
+    @property
+    def session_acceptance(self) -> float | None:
+        return self.mine.metrics.acceptance if self.mine else None
+
+    @property
+    def measured(self) -> Measured:
+        return self.mine.measured if self.mine else Measured()
 
     @property
     def context(self) -> int | None:
@@ -70,10 +143,6 @@ class Readings:
         if turn.prompt_tokens is None or turn.completion_tokens is None:
             return None
         return turn.prompt_tokens + turn.completion_tokens
-
-    def trend(self, now_ns: int) -> list[float]:
-        """Tokens/s by half second, of the turn that runs or ran last."""
-        return self.meter.history(now_ns, SECOND // 2)
 
     def spec(self, asked: Spec) -> Spec:
         """What is used, as the engine says; what was asked for until it says it."""
@@ -97,8 +166,12 @@ class Readings:
         """Of the drafter that answers or answered last."""
         return self._costs.costs()
 
-    def _follow(self, event: Start | Prefill | Step | Chunk | Served | Stop) -> None:
-        self.meter.add(event)
+    def _follow(self, event: Answering) -> None:
+        if isinstance(event, Stop):
+            self.prefill = self.progress = None
+        if not self._open:  # a Stop of loading
+            return
+        self.answer.add(event)
         self._costs.add(event)
         match event:
             case Start():
@@ -108,12 +181,19 @@ class Readings:
             case Step() | Chunk():
                 self.prefill = None
             case Stop():
-                self.prefill = self.progress = None
-                self._turns.append(self.meter.metrics())
-                whole = session_metrics(self._turns)
-                self.session_rate, self.session_acceptance = whole.decode_rate, whole.acceptance
-                if self.start:
-                    self.measured = measured_speedup(self._turns, self.start.spec)
+                self.turns.append(self.meter.metrics())
+                self._open = False
+            case _:
+                pass
+
+    def _try(self, record: Record) -> None:
+        match record:
+            case Trial():
+                self._trial = Answer(record)
+            case Start() | Prefill() | Step() | Chunk() | Served() | Stop() if self._trial:
+                self._trial.add(record)
+            case _:
+                pass
 
 
 def _differing(used: Spec | Sampling, asked: Spec | Sampling) -> Iterator[str]:

@@ -43,7 +43,7 @@ _TOLD = {
 def engine(chat: Chat, values: tuple[Value, ...]) -> Reply:
     """The settings change in the job: it may be refused, since it waits for the model."""
     if not values:
-        return Reply(engine_report(chat))
+        return Reply(engine_report(chat), "show:engines:")
     if values[0] == HERE:
         wanted: dict[str, Value] = {"url": "", "model": _model_here(chat)}
     else:
@@ -107,7 +107,7 @@ def _problem(chat: Chat, name: str, values: tuple[Value, ...]) -> str:
         return _decided(name, option, kind, _own_value(_loaded(chat), option))
     if name in ("verify", "tune"):
         return NO_TOKENS
-    if name == "beam":
+    if name.startswith("beam"):
         return f"A server takes no beam search from outside. {BACK}"
     picks = _picks(name, values)
     if kind and picks and picks not in kind.takes:

@@ -11,6 +11,7 @@ from ..sessions.clean import one_line
 from ..sessions.conversation import Exchange
 from ..sessions.records import Record, TrialGate, Turn
 from .readings import Readings
+from .steps import HEADER, step_line
 from .transcript import Answer, Note, Transcript
 
 MARK = "▸"  # before what the person said
@@ -45,8 +46,8 @@ class Scribe:
         new = records[self._read :]
         self._read += len(new)
         for record in new:
+            self.readings.add(record)
             if self._gate.outside(record):
-                self.readings.add(record)
                 self._write(record)
 
     def say(self, text: str, style: str = "notice", mark: str = "•") -> None:
@@ -119,9 +120,9 @@ class Scribe:
             case Preview():
                 self._show_preview(event.text)
 
-    def _add(self, text: str) -> None:
+    def _add(self, text: str, drafted: bool = False) -> None:
         if self._answer:
-            self._answer.append(text)
+            self._answer.append(text, drafted)
             self._transcript.changed()
 
     def _explain(self, notes: Sequence[str]) -> None:
@@ -132,22 +133,21 @@ class Scribe:
                 self.say(note)
 
     def _step(self, step: Step) -> None:
-        self._add("".join(step.pieces))
+        self._add("".join(step.pieces[: step.accepted]), drafted=True)
+        self._add("".join(step.pieces[step.accepted :]))
+        if self._answer:
+            self._answer.rejected = step.rejected
         if self.debug:
             self._show_step(step)
         self._last_ns = step.t_ns
 
     def _show_step(self, step: Step) -> None:
-        took = figures.elapsed(step.t_ns - self._last_ns)
-        text = one_line("".join(step.pieces), 24)
-        self._steps.append(
-            f"drafted {step.drafted:2}  accepted {step.accepted:2}  emitted {len(step.tokens):2}"
-            f"  {took:>7}  {text}"
-        )
+        width = self._transcript.columns
+        self._steps.append(step_line(step, step.t_ns - self._last_ns, width))
         if self._steps_note is None:
             self._steps_note = Note("", "dim")
             self._transcript.add(self._steps_note)
-        self._steps_note.text = "\n".join(self._steps[-SHOWN_STEPS:])
+        self._steps_note.text = "\n".join([HEADER[:width], *self._steps[-SHOWN_STEPS:]])
 
     def _show_preview(self, text: str) -> None:
         if self._preview is None:

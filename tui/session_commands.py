@@ -36,18 +36,18 @@ def save(chat: Chat, values: tuple[Value, ...]) -> Reply:
         return Reply(f"This session is kept in {one_line(str(where))}. /save NAME names it.")
     name = str(values[0])
     try:
-        if name.startswith(("/", "~")):
-            path = chat.log.save_as(locate(name, session_folder()))
-        else:
-            path = chat.log.rename(name)
+        wanted = locate(name, session_folder())
+        explicit = name.startswith(("/", "~"))
+        path = chat.log.save_as(wanted) if explicit else chat.log.rename(name)
     except EngineError as error:
         return Reply(str(error), ok=False)
-    return Reply(f"This session is now {one_line(str(path))}.")
+    taken = "" if path.stem == wanted.stem else f" {one_line(wanted.name)} is there already."
+    return Reply(f"This session is now {one_line(str(path))}.{taken}")
 
 
 def load(chat: Chat, values: tuple[Value, ...]) -> Reply:
     if not values:
-        return Reply(_listing())
+        return Reply(_listing(), "show:sessions:")
     try:
         log = Log.open(find_session(str(values[0]), session_folder()))
     except EngineError as error:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ..engines.options import Sampling, Spec, to_record
 from ..sessions import figures
 from ..sessions.clean import clean, one_line
 from ..sessions.library import Glance
-from ..sessions.overview import Overview
+from ..sessions.overview import Overview, Preview
 from ..sessions.places import Session
 from ..sessions.saved import About
 from ..sessions.search import Hit
 
 NONE_SAVED, NONE_DELETED = "No session is saved yet.", "No session is deleted."
 _NAME, _METHODS, _EXCERPT = 40, 60, 200  # columns at most
+_SAID = 400  # characters of a message in a preview
+_SHOWN = 20  # turns of a preview
 _TURN_HEAD = f"{'turn':>5} {'prompt':>7} {'tokens':>7} {'TTFT':>8} {'tok/s':>7} {'kept':>6}  how"
 
 
@@ -30,8 +33,42 @@ def listing(glances: Sequence[Glance], more: int) -> str:
 
 def names(sessions: Sequence[Session], more: int) -> str:
     """The same from the folder alone, no log opened."""
-    lines = [f"{_when(each)}  {one_line(each.name)}" for each in sessions]
+    lines = [f"{_dated(each)}  {one_line(each.name)}" for each in sessions]
     return "\n".join([*lines, *([f"and {more:,} older ones"] if more > 0 else [])])
+
+
+def now_named(name: str, path: Path, wanted: Path) -> str:
+    """What a session is called after it was moved to `path`, where `wanted` was asked for."""
+    why = "" if path.stem == wanted.stem else f"; {one_line(wanted.stem)} is the name of another"
+    return f"{one_line(name)} is now {one_line(path.stem)}{why}."
+
+
+def begun(found: Preview) -> str:
+    """How a session began: its settings, and its first messages and answers."""
+    about = found.overview.about
+    lines = [*_header(about), *_changed(about)]
+    for user, answer in found.begun:
+        lines += ["", f"▸ {_part(user)}", _part(answer) or figures.ABSENT]
+    return "\n".join(lines)
+
+
+def came_to(found: Preview) -> str:
+    """The figures of its last turns; each line stands for itself."""
+    rows = found.overview.rows
+    more = bool(found.left_out) or len(rows) > _SHOWN
+    return "\n".join(
+        [
+            _TURN_HEAD,
+            *(["… earlier turns"] if more else []),
+            *map(_row, rows[-_SHOWN:]),
+            f"{'~' if found.left_out else ''}{_totals(found.overview)}",
+            *_faults(found.overview.about),
+        ]
+    )
+
+
+def when(session: Session) -> str:
+    return f"{datetime.fromtimestamp(session.modified):%Y-%m-%d %H:%M}"
 
 
 def shown(name: str, found: Overview, last: int | None = None) -> str:
@@ -53,14 +90,25 @@ def shown(name: str, found: Overview, last: int | None = None) -> str:
 
 
 def hit_line(name: str, hit: Hit) -> str:
-    who = "you" if hit.role == "user" else "answer"
-    return (
-        f"{one_line(name, _NAME)} · turn {hit.turn_id} · {who}: {one_line(hit.excerpt, _EXCERPT)}"
-    )
+    return f"{one_line(name, _NAME)} · {hit_head(hit)}: {one_line(hit.excerpt, _EXCERPT)}"
+
+
+def hit_head(hit: Hit) -> str:
+    return f"turn {hit.turn_id} · {'you' if hit.role == 'user' else 'answer'}"
+
+
+def _dated(session: Session) -> str:
+    return f"{when(session)}  {figures.size(session.size):>9}"
+
+
+def _part(text: str) -> str:
+    """The begin of what somebody said, its lines kept."""
+    said = clean(text).strip()
+    return said if len(said) <= _SAID else f"{said[:_SAID]}…"
 
 
 def _glance(each: Glance) -> str:
-    line = f"{_when(each.session)}  {one_line(each.session.name, _NAME)}"
+    line = f"{_dated(each.session)}  {one_line(each.session.name, _NAME)}"
     if each.fault:
         return f"{line}  {one_line(each.fault)}"
     parts = [
@@ -70,11 +118,6 @@ def _glance(each: Glance) -> str:
         f"{'' if each.whole else '~'}{figures.rate(each.decode_rate)} tok/s",
     ]
     return f"{line}  {' · '.join(parts)}"
-
-
-def _when(session: Session) -> str:
-    modified = datetime.fromtimestamp(session.modified)
-    return f"{modified:%Y-%m-%d %H:%M}  {figures.size(session.size):>9}"
 
 
 def _header(about: About) -> list[str]:

@@ -18,10 +18,10 @@ from ..sessions.export_json import about_record
 from ..sessions.export_png import PNG, export_png
 from ..sessions.library import Glance, find_session, glance
 from ..sessions.overview import overview
-from ..sessions.places import deleted_folder, list_sessions, session_folder
+from ..sessions.places import deleted_folder, list_sessions, session_folder, session_path
 from ..sessions.reading import read
-from ..sessions.search import Words, search
-from .session_words import NONE_DELETED, NONE_SAVED, hit_line, listing, shown
+from ..sessions.search import Words, search_all
+from .session_words import NONE_DELETED, NONE_SAVED, hit_line, listing, now_named, shown
 
 LISTED = 20
 FOUND, NOTHING_FOUND = 0, 1
@@ -57,22 +57,24 @@ def search_report(text: str, limit: int | None = None, as_json: bool = False) ->
     """Hits as they are found, newest session first, a JSON object a line where that is asked for;
     1 where there is none. Logs that can't be read are named on standard error."""
     words, hits = Words(text), 0
-    for session in list_sessions(session_folder()):
-        try:
-            for hit in search(session.path, words):
-                hits += 1
-                record = {"session": session.name, **hit._asdict()}
-                line = json.dumps(record) if as_json else hit_line(session.name, hit)
-                print(line, flush=True)
-                if hits == limit:
-                    return FOUND
-        except EngineError as error:
-            print(clean(str(error)), file=sys.stderr)
+    for each in search_all(list_sessions(session_folder()), words):
+        if each.fault:
+            print(clean(each.fault), file=sys.stderr)
+        if each.hit:
+            hits += 1
+            record = {"session": each.session.name, **each.hit._asdict()}
+            print(
+                json.dumps(record) if as_json else hit_line(each.session.name, each.hit), flush=True
+            )
+        if hits == limit:
+            return FOUND
     return FOUND if hits else NOTHING_FOUND
 
 
 def rename_report(name: str, new: str) -> int:
-    print(f"Renamed: {one_line(library.rename(name, new, session_folder()).stem)}")
+    folder = session_folder()
+    path = library.rename(name, new, folder)
+    print(now_named(name, path, session_path(new, folder)))
     return FOUND
 
 

@@ -1,13 +1,18 @@
-"""Options as commands: shown without an argument, set with one."""
+"""Options as commands: shown without an argument, set with one, and the line that sets each."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 
-from ..engines.options import OptionError, Options, Sampling, Spec, limits
+from ..engines.options import OptionError, Options, limits
 from ..sessions.chat import Chat
+from ..sessions.clean import one_line
+from ..sessions.profiles import spelled, value_of
 from . import grammar
 from .grammar import Command, Reply, Value
+from .remote_commands import HERE
+
+LONGEST = 60  # characters of a value that is told
 
 
 def setting(options: type[Options], field: str, example: str) -> Command:
@@ -26,7 +31,7 @@ def setting(options: type[Options], field: str, example: str) -> Command:
     )
 
 
-def change(chat: Chat, wanted: dict[str, Value]) -> Reply:
+def change(chat: Chat, wanted: Mapping[str, Value]) -> Reply:
     """Sets several options and tells old → new for each that differs."""
     told = []
     try:
@@ -43,17 +48,38 @@ def change(chat: Chat, wanted: dict[str, Value]) -> Reply:
 
 
 def shown(chat: Chat, name: str) -> str:
-    owner: Spec | Sampling = chat.spec if _is_spec(name) else chat.sampling
-    value = getattr(owner, name)
-    return str(_off(type(owner), name) if value is None else value)
+    value = value_of(name, chat.spec, chat.sampling, chat.system)
+    return one_line(written(name, value), LONGEST)
 
 
-def _is_spec(name: str) -> bool:
-    return name in {each.name for each in fields(Spec)}
+def written(name: str, value: Value) -> str:
+    """As the line of the setting takes it."""
+    return HERE if name == "url" and not value else spelled(name, value)
 
 
-def _off(options: type[Spec | Sampling], name: str) -> str:
-    return str(limits(options, name)["off"])
+def listed(settings: Mapping[str, Value]) -> str:
+    """ "length 100, seed random", in a line."""
+    told = (f"{name} {one_line(written(name, value), LONGEST)}" for name, value in settings.items())
+    return ", ".join(told) or "nothing"
+
+
+# What sets a field where it isn't `/FIELD VALUE`.
+LINES: Mapping[str, Callable[[Chat, str], str]] = {
+    "url": lambda _, value: f"/engine {value}",
+    "target": lambda _, value: f"/runtime {value}",
+    "drafter": lambda _, value: f"/{value}",
+    "gamma_policy": lambda chat, value: f"/gamma {chat.spec.gamma if value == 'fixed' else value}",
+    "draft_model": lambda _, value: f"/drafter {value}",
+    "ngram_n": lambda chat, value: f"/ngram_storage {chat.spec.ngram_storage} {value}",
+    "num_beams": lambda _, value: f"/beam {value}",
+    "beam_top_k": lambda chat, value: f"/beam {chat.sampling.num_beams} {value}",
+}
+
+
+def line(chat: Chat, name: str, value: str) -> str:
+    """What a person types to set `name` to `value`, both as they are written."""
+    make = LINES.get(name)
+    return make(chat, value) if make else f"/{name} {value}"
 
 
 def _usage_name(options: type[Options], field: str) -> str:

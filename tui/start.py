@@ -7,19 +7,27 @@ import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ..engines.events import EngineError, Sample
 from ..engines.options import Sampling, Spec
 from ..engines.process import ProcessEngine
 from ..sessions.bench.plan import Value
 from ..sessions.chat import Chat, header
+from ..sessions.config import Config
+from ..sessions.config_file import save_preferences
 from ..sessions.log import Log
 from ..sessions.machine import Poller, Sampler
 from ..sessions.places import session_folder
 from . import session_commands
 from .plain import tell
 
+if TYPE_CHECKING:
+    from .app import TokenhudApp
+
+PROBLEMS_TOLD = 3  # of the config file; /settings has them all
 EMPTY: Mapping[str, Value] = MappingProxyType({})
 
 
@@ -30,6 +38,7 @@ def chat_in_terminal(
     load: str | None,
     plain: bool,
     typed: Mapping[str, Value],
+    config: Config,
 ) -> int:
     """`typed` holds over what a loaded session says. Returns the exit status. Raises EngineError
     where there is no terminal for a full screen."""
@@ -42,10 +51,9 @@ def chat_in_terminal(
         if plain:
             from .plain import plain_chat
 
+            tell(sys.stderr, "\n".join(config.problems))
             return plain_chat(chat)
-        from .app import TokenhudApp
-
-        return TokenhudApp(chat).run() or 0
+        return _full_screen(chat, config).run() or 0
     finally:
         poller.stop()
         chat.close()
@@ -54,6 +62,17 @@ def chat_in_terminal(
             name = saved.stem if saved.parent == session_folder() else str(saved)
             with suppress(OSError):  # the terminal may be gone
                 tell(sys.stderr, f"Saved. To go on: tokenhud --load {shlex.quote(name)}")
+
+
+def _full_screen(chat: Chat, config: Config) -> TokenhudApp:
+    from .app import TokenhudApp
+
+    return TokenhudApp(
+        chat,
+        preferences=config.preferences,
+        remember=partial(save_preferences, config.path),
+        notices=config.problems[:PROBLEMS_TOLD],
+    )
 
 
 def open_chat(
@@ -92,6 +111,8 @@ def watch(chat: Chat) -> Poller:
 
 
 def _need_screen() -> None:
+    if os.environ.get("TEXTUAL_DRIVER"):  # a browser is the screen: see serving.py
+        return
     here = sys.stdin.isatty() and sys.stdout.isatty()
     if not here or os.environ.get("TERM", "dumb") in ("", "dumb"):
         raise EngineError(

@@ -17,8 +17,8 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from ..sessions.clean import clean
-from .blocks import Blocks
-from .paper import MARGIN, Paper
+from .blocks import Block, Blocks
+from .paper import MARGIN, Ghost, Paper
 
 KEPT = 100  # entries that stay on the screen; older ones are folded
 FOLD = 40  # at once, so that the work is rare
@@ -26,6 +26,7 @@ STRIDE = 4  # lines
 STYLES = (
     *("user", "dim", "notice", "error", "selected"),
     *("code", "code_block", "heading", "bullet", "quote", "link"),
+    *("drafted", "drafted_code", "rejected"),
 )
 _BLANK = Strip.blank(0)
 
@@ -53,34 +54,46 @@ class Answer:
     tight = False
 
     def __init__(self) -> None:
+        self.rejected = ""  # the draft that the last step did not keep, shown until the next
         self._new: list[str] = []  # in no block yet: parsed once a frame, not once a step
+        self._origin = bytearray()  # of all that came: 1 for a character that was drafted
         self._blocks = Blocks()
         self._settled: list[Strip] = []
         self._count = 0  # closed blocks in `_settled`
         self._growing: list[Strip] = []
         self._for: tuple[Paper, int] | None = None
 
-    def append(self, text: str) -> None:
-        self._new.append(text)
+    def append(self, text: str, drafted: bool = False) -> None:
+        shown = clean(text)
+        self._new.append(shown)
+        self._origin.extend(bytes([drafted]) * len(shown))
 
     def finish(self) -> None:
         self._take_new()
         self._blocks.finish()
+        self.rejected = ""
 
     def strips(self, paper: Paper, width: int) -> list[Strip]:
         self._take_new()
         if self._for != (paper, width):
             self._for, self._settled, self._count = (paper, width), [], 0
         for block in self._blocks.closed[self._count :]:
-            _join(self._settled, paper.block(block, width), block.tight)
+            _join(self._settled, self._lines(block, paper, width), block.tight)
         self._count = len(self._blocks.closed)
-        if not self._blocks.open.source:
+        growing = self._blocks.open
+        if not growing.source:
             return self._settled
-        self._growing = _reuse(self._growing, paper.block(self._blocks.open, width))
-        return _join(list(self._settled), self._growing, self._blocks.open.tight)
+        lines = self._lines(growing, paper, width)
+        lines = paper.struck(lines, growing.source, self.rejected, width)
+        self._growing = _reuse(self._growing, lines)
+        return _join(list(self._settled), self._growing, growing.tight)
+
+    def _lines(self, block: Block, paper: Paper, width: int) -> list[Strip]:
+        drafted = self._origin[block.start : block.start + len(block.source)]
+        return paper.block(block, width, bytes(drafted))
 
     def _take_new(self) -> None:
-        self._blocks.append(clean("".join(self._new)))
+        self._blocks.append("".join(self._new))
         self._new.clear()
 
 
@@ -92,6 +105,14 @@ class Transcript(ScrollView, can_focus=False):
 
     ALLOW_SELECT = True
     COMPONENT_CLASSES: ClassVar = {f"transcript--{name}" for name in STYLES}
+    DEFAULT_CSS = """
+    Transcript {
+        & > .transcript--drafted { color: $text-success; }
+        & > .transcript--drafted_code { background: $success-muted; }
+        & > .transcript--rejected { text-style: dim strike; }
+        &:ansi > .transcript--drafted_code { background: ansi_default; text-style: underline; }
+    }
+    """
 
     def __init__(self, folded: Callable[[int], str]) -> None:
         super().__init__()
@@ -101,10 +122,21 @@ class Transcript(ScrollView, can_focus=False):
         self._folded = folded  # the sentence for a number of folded answers
         self._hidden = 0  # answers
         self._fold: Note | None = None
+        self._origin = "colour"
         self._paper: Paper | None = None
         self._ground: Style | None = None  # costs more to look up than a line to draw
         self._laid_out_for = 0  # width
         self._stale = False
+
+    @property
+    def origin(self) -> str:
+        """How accepted drafts are told from the target's own tokens; see Preferences."""
+        return self._origin
+
+    @origin.setter
+    def origin(self, way: str) -> None:
+        if way != self._origin:
+            self._origin, self._paper, self._stale = way, None, True
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -148,9 +180,14 @@ class Transcript(ScrollView, can_focus=False):
         self._laid_out_for = width
         self._refresh_changed(old)
 
+    @property
+    def columns(self) -> int:
+        """Cells of a line of text."""
+        return self._width() - MARGIN
+
     def text(self) -> str:
         """What can be read here, scrolled away or not."""
-        return "\n".join(strip.text.rstrip() for strip in self.lines)
+        return "\n".join(_said(strip).rstrip() for strip in self.lines)
 
     def follow(self) -> None:
         self.following = True
@@ -219,6 +256,16 @@ class Transcript(ScrollView, can_focus=False):
     def _style(self, name: str) -> Style:
         return self.get_component_rich_style(f"transcript--{name}", partial=True)
 
+    def _origin_styles(self) -> dict[str, Style]:
+        names = ("drafted", "drafted_code")
+        if self._origin == "off":
+            return {}
+        if self._origin == "mark" or self.app.no_color:
+            styles = dict.fromkeys(names, Style(underline=True))
+        else:
+            styles = {name: self._style(name) for name in names}
+        return styles | {"rejected": self._style("rejected")}
+
     def _new_paper(self) -> Paper:
         styles = {name: self._style(name) for name in ("user", "dim", "notice", "error", "code")}
         styles |= {"code_block": self._style("code_block"), "block_quote": self._style("quote")}
@@ -226,10 +273,14 @@ class Transcript(ScrollView, can_focus=False):
         styles |= {f"item.{name}": self._style("bullet") for name in ("bullet", "number")}
         styles |= {"link": self._style("link"), "link_url": self._style("dim")}
         styles |= {"hr": self._style("dim"), "table.border": self._style("dim")}
-        styles |= {"table.header": self._style("heading")}
+        styles |= {"table.header": self._style("heading")} | self._origin_styles()
         if self.app.native_ansi_color:
             return Paper(styles, "ansi_dark" if self.app.current_theme.dark else "ansi_light")
         return Paper(styles, "github-dark" if self.app.current_theme.dark else "default")
+
+
+def _said(strip: Strip) -> str:
+    return "".join(each.text for each in strip if not isinstance(each, Ghost))
 
 
 def _join(lines: list[Strip], more: list[Strip], tight: bool) -> list[Strip]:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Sequence
 from ..engines.events import EngineError
 from ..engines.options import DRAFTERS, Spec
 from ..sessions import figures
+from ..sessions.bench.chart import Chart, Series
 from ..sessions.chat import Chat
 from ..sessions.clean import one_line
 from ..sessions.trials import CancelledError
-from ..sessions.tune import GAMMAS, Point, tune
+from ..sessions.tune import GAMMAS, Point, Tuning
 from ..sessions.verify import Verified, verify
 from . import grammar
-from .grammar import Command, Reply, Told, Value
+from .experiment_words import drawn
+from .grammar import Command, Live, Reply, Told, Value
+
+FEWEST = 2  # points of a chart
 
 
 def verify_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
@@ -34,17 +38,20 @@ def tune_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
 
 def verdict_line(each: Verified) -> str:
     """One drafter's verdict as a sentence."""
+    if each.verdict == "skipped":
+        return f"{each.drafter:12} skipped · {one_line(each.reason)}"
     kept = f"{each.accepted} of {each.drafted} drafts kept"
-    match each.verdict:
-        case "identical":
-            return f"{each.drafter:12} identical · {each.tokens} tokens · {kept}"
-        case "skipped":
-            return f"{each.drafter:12} skipped · {one_line(each.reason)}"
-        case _ if each.position is None:
-            return f"{each.drafter:12} different · it ended elsewhere · {kept}"
-        case _:
-            where = f"from token {each.position + 1} on, where the lead was {each.margin:.2g}"
-            return f"{each.drafter:12} {each.verdict} · {where} · {kept}"
+    return f"{each.drafter:12} {same_words(each)} · {kept}"
+
+
+def same_words(each: Verified) -> str:
+    """Whether the text is that of plain decoding, or where it first differs and by how little."""
+    if each.verdict == "identical":
+        return f"identical · {each.tokens} tokens"
+    if each.position is None:
+        return "different · it ended elsewhere"
+    where = f"from token {each.position + 1} on, where the lead was {each.margin:.2g}"
+    return f"{each.verdict} · {where}"
 
 
 def _started(chat: Chat, job: Callable[[], Told]) -> Reply:
@@ -70,26 +77,55 @@ def _verify(chat: Chat, drafters: Sequence[str]) -> Told:
 
 
 def _tune(chat: Chat, gammas: Sequence[int]) -> Told:
-    points = yield from tune(chat, gammas)
-    yield tune_table(chat.spec.drafter, points)
+    tuning = Tuning(chat, gammas)
+    for step in tuning.run():
+        yield step
+        points = tuning.points
+        if any(each.measured for each in points):
+            yield Live("\n".join(_rows(chat.spec.drafter, points)))
+    points = tuning.points
+    yield Live(tune_table(chat.spec.drafter, points))
+    if len(points) >= FEWEST:
+        yield drawn(tune_chart(points))
 
 
 def tune_table(drafter: str, points: Sequence[Point]) -> str:
     """γ by γ, the predicted speed-up beside the measured one, and what follows from it."""
-    rows = [f"{drafter}: γ · accepted · tokens a pass · speed-up predicted · measured · tok/s"]
-    rows += [
-        f"γ {each.gamma:2}  {figures.percent(each.acceptance):>5}"
-        f"  {figures.factor(each.mean_accepted_length):>5}"
-        f"  {figures.factor(each.predicted):>6}×  {figures.factor(each.measured):>6}×"
-        f"  {figures.rate(each.decode_rate):>6}"
-        for each in points
-    ]
+    rows = _rows(drafter, points)
     best = max(points, key=lambda each: each.measured or 0)
     if (best.measured or 0) > 1:
         rows.append(f"Best here: γ {best.gamma}. /gamma {best.gamma} sets it.")
     else:
         rows.append("Plain decoding was faster than all of them: /autoregressive.")
     return "\n".join(rows)
+
+
+def tune_chart(points: Sequence[Point]) -> Chart:
+    xs = [float(each.gamma) for each in points]
+    best = max(points, key=lambda each: each.measured or 0)
+    return Chart(
+        "Speed-up over plain decoding by γ",
+        "γ, drafted tokens a step",
+        "×",
+        [
+            Series("measured", xs, [each.measured for each in points]),
+            Series("predicted", xs, [each.predicted for each in points], computed=True),
+        ],
+        best=(best.gamma, best.measured) if best.measured else None,
+    )
+
+
+def _rows(drafter: str, points: Sequence[Point]) -> list[str]:
+    return [
+        f"{drafter}: γ · accepted · tokens a pass · speed-up predicted · measured · tok/s",
+        *(
+            f"γ {each.gamma:2}  {figures.percent(each.acceptance):>5}"
+            f"  {figures.factor(each.mean_accepted_length):>5}"
+            f"  {figures.factor(each.predicted):>6}×  {figures.factor(each.measured):>6}×"
+            f"  {figures.rate(each.decode_rate):>6}"
+            for each in points
+        ),
+    ]
 
 
 _GAMMA = grammar.option(Spec, "gamma", "N")

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from ..sessions.chat import Chat
-from ..sessions.config import HUDS, ORIGINS
+from ..sessions.config import HUDS, ORIGINS, THEMES
 from . import grammar
 from .grammar import Command, Reply, Run, Value
 
 NEEDS_SCREEN = "Only the full screen has this."
-THEMES = (
-    "textual-dark",
-    "textual-light",
-    "nord",
-    "gruvbox",
-    "tokyo-night",
-    "solarized-light",
-    "catppuccin-latte",
-    "ansi-dark",
-    "ansi-light",
-)
 
 
 def debug(_chat: Chat, values: tuple[Value, ...]) -> Reply:

@@ -13,6 +13,7 @@ from typing import Any
 from ... import __version__
 from ...engines.events import EngineError
 from ..clean import one_line
+from ..places import DELETED
 from ..reading import read
 from ..records import Header
 from ..results import BK_FILE, KERNELS_FILE, KPI_FILES, PROFILE_FILE, SCALING, SCALING_FILE
@@ -42,32 +43,34 @@ class Saved:
     purpose: str
     methods: tuple[str, ...]
     single: tuple[Path, ...]  # JSON files of single results
+    fault: str = ""  # why it is no result
 
 
 def kept(folder: Path) -> list[Saved]:
     """Newest first; a folder that holds none is left out."""
+    return [each for each in looked(folder) if not each.fault]
+
+
+def looked(folder: Path) -> list[Saved]:
+    """As `kept`, with the folders that hold none."""
     try:
-        folders = [each for each in folder.iterdir() if each.is_dir()]
+        names = [each for each in folder.iterdir() if not each.name.startswith(".")]
+        folders = [each for each in names if each.is_dir() and each.name != DELETED]
     except OSError:
         return []
-    found = [one for each in folders if (one := look(each))]
+    found = map(_looked, folders)
     return sorted(found, key=lambda each: (each.created, each.path.name), reverse=True)
 
 
 def look(folder: Path) -> Saved | None:
     """What `folder` holds; None where that is no result."""
-    single = tuple(sorted(each for each in folder.glob("*.json") if _plain(each) in SINGLE))
-    created, purpose, methods = "", "", tuple[str, ...]()
-    if (folder / RAW).is_file():
-        try:
-            for record in islice(read(folder / RAW), HEAD):
-                if isinstance(record, Header):
-                    created = created or record.created
-                elif isinstance(record, Plan):
-                    purpose, methods = record.purpose, tuple(each.name for each in record.methods)
-        except EngineError:
-            return None
-    return Saved(folder, created, purpose, methods, single) if purpose or single else None
+    found = _looked(folder)
+    return None if found.fault else found
+
+
+def single_tables(each: Saved) -> list[Table]:
+    """Its results that are one JSON object. Raises EngineError."""
+    return [_single(path) for path in each.single]
 
 
 def report(found: Sequence[Saved]) -> str:
@@ -78,7 +81,7 @@ def report(found: Sequence[Saved]) -> str:
         if each.purpose:
             parts.append(as_markdown(tables(read_result(each.path)), level=3))
         if each.single:
-            parts.append(as_markdown([_single(path) for path in each.single], level=3))
+            parts.append(as_markdown(single_tables(each), level=3))
     return "\n".join(parts)
 
 
@@ -94,6 +97,21 @@ def report_record(found: Sequence[Saved]) -> dict[str, Any]:
             for each in found
         },
     }
+
+
+def _looked(folder: Path) -> Saved:
+    try:
+        single = tuple(sorted(each for each in folder.glob("*.json") if _plain(each) in SINGLE))
+        head = list(islice(read(folder / RAW), HEAD)) if (folder / RAW).is_file() else []
+    except EngineError as error:
+        return Saved(folder, "", "", (), (), str(error))
+    except OSError as error:
+        return Saved(folder, "", "", (), (), f"It cannot be read: {error.strerror}.")
+    created = next((each.created for each in head if isinstance(each, Header)), "")
+    plan = next((each for each in head if isinstance(each, Plan)), None)
+    purpose, methods = (plan.purpose, plan.methods) if plan else ("", ())
+    fault = "" if purpose or single else "It holds no result."
+    return Saved(folder, created, purpose, tuple(each.name for each in methods), single, fault)
 
 
 def _single(path: Path) -> Table:

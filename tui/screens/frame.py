@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.types import CSSPathType
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
@@ -16,7 +17,7 @@ from ..opening import Desk
 class Frame(Screen[str | None]):
     """Esc goes back to the chat; a line given to `dismiss` is run there."""
 
-    CSS_PATH = "frame.tcss"
+    CSS_PATH: ClassVar[CSSPathType | None] = "frame.tcss"
     TITLE = ""
     BINDINGS: ClassVar = [
         Binding("escape", "back", "Back"),
@@ -44,6 +45,5 @@ class Frame(Screen[str | None]):
         selected = self.get_selected_text()
         if selected:
             self.app.copy_to_clipboard(selected)
-            self.notify("Copied.", timeout=2)
         else:
             self.action_back()

@@ -1,0 +1,313 @@
+"""The saved sessions: searched, looked at, gone on with, renamed, deleted and taken back."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events, on
+from textual.binding import Binding
+from textual.containers import Container
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import DataTable, Input, Static
+from textual.worker import Worker, WorkerState, get_current_worker
+
+from ...engines.events import EngineError
+from ...sessions.clean import clean, one_line
+from ...sessions.library import Glance, glance
+from ...sessions.places import Session, deleted_folder, list_sessions, session_folder
+from ...sessions.typed_names import quoted
+from ..opening import Desk
+from ..session_preview import SessionPreview
+from ..session_search import SessionSearch
+from ..session_table import SessionTable
+from ..session_words import NONE_DELETED, NONE_SAVED
+from .frame import Frame
+
+EVERY = 0.25  # seconds between two looks at what has to be read
+WIDE = 100  # columns, from which on the preview stands beside the list
+LOW = 16  # rows, below which there is one of them at a time
+
+
+class SessionsScreen(Frame):
+    TITLE = "Saved sessions"
+    CSS_PATH: ClassVar = ["frame.tcss", "sessions.tcss"]
+    AUTO_FOCUS = "SessionTable"
+    BINDINGS: ClassVar = [
+        Binding("enter", "load", "Load", priority=True),
+        Binding("enter", "restore", "Restore", priority=True),
+        Binding("slash,ctrl+f", "search", "Search", key_display="/"),
+        Binding("r", "rename", "Rename"),
+        Binding("d,delete", "delete", "Delete"),
+        Binding("d,delete", "purge", "For ever"),
+        Binding("u", "take_back", "Undo"),
+        Binding("p", "replay", "Replay"),
+        Binding("x", "turn", "Deleted"),
+        Binding("x", "turn_back", "Saved ones"),
+        Binding("down", "to_list", "To the list", show=False),
+    ]
+
+    @dataclass
+    class Listed(Message):
+        sessions: list[Session]
+
+    @dataclass
+    class Read(Message):
+        glance: Glance
+
+    def __init__(self, desk: Desk, argument: str = "") -> None:
+        super().__init__(desk, argument)
+        self._all: list[Session] = []
+        self._deleted = False  # those are listed
+        self._last = ""  # what the deleted session is called that `take_back` means
+        self._asked: Session | None = None  # to be removed for ever, once it is asked for again
+        self._reading: Worker[None] | None = None
+
+    def body(self) -> list[Widget]:
+        self._table = SessionTable()
+        self._search = SessionSearch(self.argument)
+        self._new_name = Input(id="name", placeholder="a new name")
+        self._preview = SessionPreview()
+        self._said = Static("", id="said", markup=False)
+        panes = Container(self._table, self._preview, id="panes")
+        return [self._search, panes, self._new_name, self._said]
+
+    def on_mount(self) -> None:
+        self._list()
+        self.set_interval(EVERY, self._catch_up)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width >= WIDE, "-wide")
+        self.set_class(event.size.height < LOW, "-low")
+
+    # the list
+
+    def _list(self) -> None:
+        try:
+            folder = deleted_folder(session_folder()) if self._deleted else session_folder()
+        except EngineError as error:
+            self._say(str(error), False)
+            return
+        self.run_worker(partial(self._read_folder, folder), thread=True, group="list")
+
+    def _read_folder(self, folder: Path) -> None:
+        self.post_message(self.Listed(list_sessions(folder)))
+
+    @on(Listed)
+    def _show_list(self, listed: Listed) -> None:
+        self._all = listed.sessions
+        self._filter()
+
+    def _filter(self) -> None:
+        search, named = self._search, self._search.names(self._all)
+        self._table.fill(named, self.desk.chat.log.path, searched=bool(search.value.strip()))
+        for session in named:
+            if search.words and (hits := search.hits.get(session.name)):
+                self._table.mark(session, hits[0], search.words)
+        if not self._all:
+            self._preview.say(NONE_DELETED if self._deleted else NONE_SAVED)
+        elif not named:
+            self._preview.say("No name has these words.")
+
+    def _catch_up(self) -> None:
+        """Reads the figures of what is seen."""
+        if self._reading and not self._reading.is_finished:
+            return
+        if unread := self._table.unread():
+            read = partial(self._glance, unread)
+            self._reading = self.run_worker(read, thread=True, group="glance")
+
+    def _glance(self, sessions: Iterable[Session]) -> None:
+        for each in sessions:
+            if get_current_worker().is_cancelled:
+                return
+            self.post_message(self.Read(glance(each)))
+
+    @on(Read)
+    def _know(self, read: Read) -> None:
+        self._table.know(read.glance)
+
+    # the preview and the search
+
+    @on(DataTable.RowHighlighted)
+    def _look(self) -> None:
+        self._asked = None
+        self._show_hits()
+        if session := self._table.current:
+            self._preview.look(session)
+
+    def _show_hits(self) -> None:
+        session = self._table.current
+        hits = self._search.hits.get(session.name, []) if session else []
+        self._preview.show_hits(hits, self._search.words)
+
+    @on(Input.Changed, "#search")
+    def _typed(self) -> None:
+        self._search.stop()
+        self._say("")
+        self._filter()
+        if self._search.value.strip() and not self._deleted:
+            self._search.search_soon(self._all)
+
+    @on(Input.Submitted, "#search")
+    def _sent(self) -> None:
+        if not self._search.words and not self._deleted:
+            self._search.search_now(self._all)
+        self._table.focus()
+
+    @on(SessionSearch.Found)
+    def _show_found(self, found: SessionSearch.Found) -> None:
+        hits = self._search.take(found)
+        if len(hits) == 1:
+            self._table.mark(found.session, found.hit, found.words)
+        if hits and found.session == self._table.current:
+            self._show_hits()
+
+    @on(SessionSearch.Went)
+    def _tell_search(self, went: SessionSearch.Went) -> None:
+        if went.words is self._search.words:
+            self._say(went.told)
+
+    # what the keys do
+
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool:
+        """Which keys mean something now, and so stand at the foot."""
+        typing = isinstance(self.focused, Input)
+        match action:
+            case "load":
+                return not self._deleted and not typing
+            case "restore":
+                return self._deleted and not typing
+            case "rename" | "replay" | "delete" | "turn":
+                return not self._deleted
+            case "turn_back" | "purge":
+                return self._deleted
+            case "take_back":
+                return bool(self._last)
+            case _:
+                return True
+
+    @on(DataTable.RowSelected)
+    def _chosen(self) -> None:
+        if self._deleted:
+            self.action_restore()
+        else:
+            self.action_load()
+
+    def action_load(self) -> None:
+        if session := self._table.current:
+            self._leave_with("load", session)
+
+    def action_replay(self) -> None:
+        if session := self._table.current:
+            self._leave_with("replay", session)
+
+    def _leave_with(self, command: str, session: Session) -> None:
+        if command == "load" and session.path == self.desk.chat.log.path:
+            self._say("That is this session; Esc goes back to it.")
+        else:
+            self.dismiss(f"/{command} {quoted(session.name)}")
+
+    def action_restore(self) -> None:
+        if session := self._table.current:
+            self._run(f"/sessions restore {quoted(session.name)}")
+
+    def action_take_back(self) -> None:
+        if self._run(f"/sessions restore {quoted(self._last)}"):
+            self._last = ""
+            self.refresh_bindings()
+
+    def action_delete(self) -> None:
+        session, before = self._table.current, self._deleted_names()
+        if session and self._run(f"/sessions delete {quoted(session.name)}"):
+            self._last = next(iter(self._deleted_names() - before), session.name)
+            self._say(f"{one_line(session.name)} is deleted; u takes it back.")
+            self.refresh_bindings()
+
+    def action_purge(self) -> None:
+        session = self._table.current
+        if session and self._asked == session:
+            self._last = "" if self._last == session.name else self._last
+            self._run(f"/sessions purge {quoted(session.name)}")
+            self.refresh_bindings()
+        elif session:
+            self._asked = session
+            self._say(f"d again removes {one_line(session.name)} for ever; nothing brings it back.")
+
+    def _deleted_names(self) -> set[str]:
+        try:
+            return {each.name for each in list_sessions(deleted_folder(session_folder()))}
+        except EngineError:
+            return set()
+
+    def action_rename(self) -> None:
+        if session := self._table.current:
+            self._new_name.value = session.name
+            self.add_class("-renaming")
+            self._new_name.focus()
+
+    @on(Input.Submitted, "#name")
+    def _renamed(self) -> None:
+        session = self._table.current
+        old, new = session.name if session else "", self._new_name.value.strip()
+        if new == old or self._run(f"/sessions rename {shlex.quote(old)} {shlex.quote(new)}"):
+            self._end_rename()
+
+    def _end_rename(self) -> None:
+        self.remove_class("-renaming")
+        self._table.focus()
+
+    def action_search(self) -> None:
+        self._search.focus()
+
+    def action_to_list(self) -> None:
+        self._table.focus()
+
+    def action_turn(self) -> None:
+        self._turn(True)
+
+    def action_turn_back(self) -> None:
+        self._turn(False)
+
+    def _turn(self, deleted: bool) -> None:
+        """To the deleted sessions, or back."""
+        self._deleted = deleted
+        self._search.stop()
+        self.query_one("#title", Static).update("Deleted sessions" if deleted else self.TITLE)
+        self.refresh_bindings()
+        self._list()
+
+    def action_back(self) -> None:
+        """One step: out of the new name, the search, the deleted ones, the screen."""
+        if self.has_class("-renaming"):
+            self._end_rename()
+        elif self._search.value:
+            self._search.value = ""
+            self._table.focus()
+        elif self._deleted:
+            self._turn(False)
+        elif self._search.has_focus:
+            self._table.focus()
+        else:
+            self.dismiss(None)
+
+    def _run(self, line: str) -> bool:
+        reply = self.desk.run(line)
+        self._say(reply.text, reply.ok)
+        self._list()
+        return reply.ok
+
+    def _say(self, text: str, ok: bool = True) -> None:
+        self._said.set_class(not ok, "-problem")
+        self._said.update(clean(text))
+
+    @on(Worker.StateChanged)
+    def _tell_bug(self, change: Worker.StateChanged) -> None:
+        if change.state is WorkerState.ERROR:
+            what = f"{type(change.worker.error).__name__}: {change.worker.error}"
+            self._say(f"{one_line(what)}. This is a fault of tokenhud.", False)
