@@ -29,5 +29,7 @@ def device(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def nothing_of_this_person_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings are read and no session, result or copy is written but the test's own."""
+    monkeypatch.setenv("TOKENHUD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TOKENHUD_CONFIG", str(tmp_path / "config.toml"))

@@ -27,9 +27,7 @@ def _choose(drafter: str) -> Run:
 
 def gamma(chat: Chat, values: tuple[Value, ...]) -> Reply:
     if not values:
-        spec = chat.spec
-        now = spec.gamma if spec.gamma_policy == "fixed" else spec.gamma_policy
-        return Reply(f"gamma is {now}; it takes {GAMMA.takes}. Example: /gamma 6")
+        return Reply(f"gamma is {_gamma_now(chat)}; it takes {GAMMA.takes}. Example: /gamma 6")
     chosen = values[0]
     if isinstance(chosen, str):
         reply = change(chat, {"gamma_policy": chosen})
@@ -38,6 +36,11 @@ def gamma(chat: Chat, values: tuple[Value, ...]) -> Reply:
     if chat.spec.drafter == "plain":
         return replace(reply, text=f"{reply.text} Nothing drafts yet: /suffix, /ngram …")
     return reply
+
+
+def _gamma_now(chat: Chat) -> str:
+    spec = chat.spec
+    return str(spec.gamma) if spec.gamma_policy == "fixed" else spec.gamma_policy
 
 
 def beam(chat: Chat, values: tuple[Value, ...]) -> Reply:
@@ -107,13 +110,15 @@ DECODING: tuple[Command, ...] = (
         "/beam 4 3",
         now=lambda chat: str(chat.sampling.num_beams),
     ),
+    setting(Sampling, "beam_min_length", "/beam_min_length 5"),
+    setting(Sampling, "beam_alpha", "/beam_alpha 1.2"),
     Command(
         "gamma",
         "drafted tokens a step: a number, or what measured costs and acceptance say",
         gamma,
         (GAMMA,),
         "/gamma auto",
-        now=lambda chat: str(chat.spec.gamma),
+        now=_gamma_now,
     ),
     Command(
         "drafter",

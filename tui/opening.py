@@ -34,7 +34,8 @@ class Desk:
 
 
 def opened(name: str, desk: Desk, argument: str = "") -> Screen[str | None]:
-    """A line that the screen is dismissed with is run in the chat."""
+    """A line that the screen is dismissed with is run in the chat, or put into the input where it
+    ends in a blank."""
     module = import_module(f".screens.{name}", __package__)
     screen: Screen[str | None] = getattr(module, SCREENS[name])(desk, argument)
     return screen

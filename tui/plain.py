@@ -17,6 +17,7 @@ from ..sessions.chat import Chat
 from ..sessions.clean import clean, one_line
 from ..sessions.metrics import Meter
 from . import commands
+from .clipboard import copied
 from .grammar import Call, Job, Live, Problem, Reply, Text
 from .jobs import interruptible
 
@@ -145,6 +146,8 @@ def _act(chat: Chat, reply: Reply, out: TextIO, err: TextIO) -> bool:
         return say(chat, argument, out, err)
     if action == "prefill":
         tell(err, argument)
+    if action == "copy":
+        tell(err, copied(argument, err.write if err.isatty() else None))
     return reply.ok
 
 

@@ -23,7 +23,7 @@ from ..sessions.profiles import BUILT_IN, differing, profile, profiles, value_of
 from . import grammar
 from .grammar import Argument, Choice, Choices, Command, Reply, Told, Value
 from .remote_commands import BACK, engine, kind_of
-from .settings import change, listed, setting
+from .settings import change, listed
 from .settings_rows import as_text, rows
 
 
@@ -183,6 +183,4 @@ PROFILES: tuple[Command, ...] = (
         (grammar.word("save", ("save",), optional=True),),
         "/settings save",
     ),
-    setting(Sampling, "beam_min_length", "/beam_min_length 5"),
-    setting(Sampling, "beam_alpha", "/beam_alpha 1.2"),
 )
