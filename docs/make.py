@@ -24,7 +24,7 @@ from textual.pilot import Pilot
 
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.commands import COMMANDS
+from tokenhud.tui.commands.table import COMMANDS
 from tokenhud.tui.start import open_chat, watch
 
 DOCS = Path(__file__).parent

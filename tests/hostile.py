@@ -24,9 +24,9 @@ from tokenhud.sessions.places import list_sessions
 from tokenhud.sessions.reading import Problem, read
 from tokenhud.sessions.records import Record, Setting, Trial, Undo
 from tokenhud.sessions.search import Words, search
-from tokenhud.tui.panel import panel, view, words
-from tokenhud.tui.readings import Readings
-from tokenhud.tui.session_words import listing, shown
+from tokenhud.tui.chat.panel import panel, view, words
+from tokenhud.tui.chat.readings import Readings
+from tokenhud.tui.headless.session_words import listing, shown
 
 SUFFIX = Spec(drafter="suffix")
 RECORDS = session(

@@ -10,8 +10,8 @@ from tokenhud.engines.events import EngineError, Event, Loaded, Progress, Reques
 from tokenhud.engines.options import DRAFTERS, Spec
 from tokenhud.sessions.bench.result import read_result
 from tokenhud.sessions.chat import Chat
-from tokenhud.tui import commands
-from tokenhud.tui.grammar import Call, Live, Reply, Said
+from tokenhud.tui.commands import table as commands
+from tokenhud.tui.commands.grammar import Call, Live, Reply, Said
 
 from .fakes import ScriptedEngine, chat_with, words
 

@@ -23,10 +23,10 @@ from tokenhud.sessions.bench.asking import benchmark
 from tokenhud.sessions.bench.running import run_plan
 from tokenhud.sessions.library import Glance
 from tokenhud.sessions.places import Session, list_sessions
-from tokenhud.tui import session_search
+from tokenhud.tui.screens import session_search
 from tokenhud.tui.screens.results import ResultsScreen
+from tokenhud.tui.screens.session_table import NEAR, PAGE
 from tokenhud.tui.screens.sessions import SessionsScreen
-from tokenhud.tui.session_table import NEAR, PAGE
 
 
 @pytest.fixture

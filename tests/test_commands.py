@@ -8,8 +8,8 @@ from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions.chat import Chat, header
 from tokenhud.sessions.log import Log
 from tokenhud.sessions.records import Setting
-from tokenhud.tui.commands import COMMANDS, parse, run
-from tokenhud.tui.grammar import Call, Problem, Text
+from tokenhud.tui.commands.grammar import Call, Problem, Text
+from tokenhud.tui.commands.table import COMMANDS, parse, run
 
 from .fakes import ScriptedEngine, words
 

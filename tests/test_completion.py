@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tokenhud.engines.options import DRAFTERS, Spec, limits
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.choices import COMPLETES
-from tokenhud.tui.commands import COMMANDS, hint, suggest
-from tokenhud.tui.matching import SCATTERED, matching, rank
+from tokenhud.tui.commands.choices import COMPLETES
+from tokenhud.tui.commands.matching import SCATTERED, matching, rank
+from tokenhud.tui.commands.table import COMMANDS, hint, suggest
 
 from .fakes import ScriptedEngine, chat_with
 from .saved import save, turn

@@ -23,8 +23,9 @@ from tokenhud.sessions.config_file import (
     save_profile,
     save_settings,
 )
-from tokenhud.tui import plain, view_commands
 from tokenhud.tui.app import TokenhudApp
+from tokenhud.tui.commands import view as view_commands
+from tokenhud.tui.headless import plain
 
 MINE = """# my own file
 theme = "nord"  # calm
@@ -268,7 +269,7 @@ def test_what_is_written_is_what_is_read(
 def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     scripted = ScriptedEngine()
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    for module in ("tokenhud.tui.ask", "tokenhud.tui.start"):
+    for module in ("tokenhud.tui.headless.ask", "tokenhud.tui.start"):
         monkeypatch.setattr(f"{module}.ProcessEngine", lambda: scripted)
     return scripted
 
@@ -306,7 +307,7 @@ def test_measurements_take_nothing_from_it_but_a_profile_that_is_named(path: Pat
         asked.append(about)
         return 0
 
-    monkeypatch.setattr("tokenhud.tui.experiments.bench", bench)
+    monkeypatch.setattr("tokenhud.tui.headless.experiments.bench", bench)
     assert main(["bench", "S1"]) == 0
     assert main(["bench", "S1", "--profile", "p"]) == 0
     plain_run, with_profile = (about[-1] for about in asked)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tokenhud.engines.options import Spec
 from tokenhud.tui.app import TokenhudApp
 from tokenhud.tui.clipboard import LARGEST, SCREEN_LARGEST, copied, osc52, through_screen
-from tokenhud.tui.commands import parse, run
+from tokenhud.tui.commands.table import parse, run
 
 from .fakes import Beat, ScriptedEngine, chat_with, words
 from .terminal import Terminal

@@ -7,8 +7,8 @@ import pytest
 from tokenhud.engines.options import DRAFTERS, Sampling, Spec
 from tokenhud.sessions.chat import Chat, header
 from tokenhud.sessions.log import Log
-from tokenhud.tui import commands
-from tokenhud.tui.grammar import Call, Reply
+from tokenhud.tui.commands import table as commands
+from tokenhud.tui.commands.grammar import Call, Reply
 
 from .fakes import ScriptedEngine, words
 

@@ -21,9 +21,9 @@ from tokenhud.sessions.doctor.check import Check, exit_status
 from tokenhud.sessions.doctor.engine import secret, self_test
 from tokenhud.sessions.doctor.examine import examine
 from tokenhud.sessions.gpu import Gpu
-from tokenhud.tui.doctor_commands import DOCTOR
-from tokenhud.tui.doctor_words import line, summary
-from tokenhud.tui.grammar import Live, Said
+from tokenhud.tui.commands.doctor import DOCTOR
+from tokenhud.tui.commands.grammar import Live, Said
+from tokenhud.tui.headless.doctor_words import line, summary
 
 from .fakes import ScriptedEngine, chat_with, words
 

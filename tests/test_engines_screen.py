@@ -18,9 +18,10 @@ from tokenhud.engines.models_here import ModelHere
 from tokenhud.engines.options import DRAFTERS, Sampling, Spec
 from tokenhud.sessions.records import Setting
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.chat_screen import ChatScreen
-from tokenhud.tui.commands import parse
-from tokenhud.tui.engine_choices import (
+from tokenhud.tui.chat.screen import ChatScreen
+from tokenhud.tui.commands.grammar import Call
+from tokenhud.tui.commands.table import parse
+from tokenhud.tui.screens.engine_choices import (
     Running,
     drafters,
     forms_of_weights,
@@ -29,7 +30,6 @@ from tokenhud.tui.engine_choices import (
     servers,
     used_servers,
 )
-from tokenhud.tui.grammar import Call
 from tokenhud.tui.screens.engines import EnginesScreen
 
 from .fakes import MODEL, Beat, ScriptedEngine, chat_with, words

@@ -24,7 +24,7 @@ from tokenhud.sessions.export_rows import COLUMNS
 from tokenhud.sessions.reading import Problem, read
 from tokenhud.sessions.records import Undo
 from tokenhud.sessions.writing import save_new
-from tokenhud.tui import sessions_report as report
+from tokenhud.tui.headless import sessions_report as report
 
 DOCS = Path(__file__).parents[1] / "docs"
 SCHEMA = Draft202012Validator(json.loads((DOCS / "session.schema.json").read_text("utf-8")))

@@ -8,8 +8,8 @@ from textual.widgets import Input, OptionList, Static
 from tokenhud.engines.options import Spec
 from tokenhud.sessions.own_figures import CHOSEN, HOW, figure_lines, measured_here
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.commands import COMMANDS, parse, run
-from tokenhud.tui.help_commands import COMMAND_KEYS, GROUPS, KEYS, grouped
+from tokenhud.tui.commands.help import COMMAND_KEYS, GROUPS, KEYS, grouped
+from tokenhud.tui.commands.table import COMMANDS, parse, run
 from tokenhud.tui.screens.help import PAGES, HelpScreen
 
 from .fakes import Beat, ScriptedEngine, chat_with, words

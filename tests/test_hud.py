@@ -17,11 +17,11 @@ from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions.chat import Chat
 from tokenhud.sessions.definitions import DEFINITIONS, definition
 from tokenhud.sessions.records import Record, Trial, Turn
-from tokenhud.tui.hud import Hud
-from tokenhud.tui.panel import View, panel, view
-from tokenhud.tui.panel import words as bar_words
-from tokenhud.tui.readings import LINGERS, Readings
-from tokenhud.tui.rows import Row
+from tokenhud.tui.chat.hud import Hud
+from tokenhud.tui.chat.panel import View, panel, view
+from tokenhud.tui.chat.panel import words as bar_words
+from tokenhud.tui.chat.readings import LINGERS, Readings
+from tokenhud.tui.chat.rows import Row
 
 GIB = 1 << 30
 DRAFTED = [Beat((f" w{n}", "."), 4, n % 3, 20) for n in range(40)]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from tokenhud.engines.events import Progress
 from tokenhud.sessions.trials import CancelledError
-from tokenhud.tui.grammar import Live, Said
-from tokenhud.tui.jobs import interruptible
-from tokenhud.tui.trial_commands import told
+from tokenhud.tui.commands.grammar import Live, Said
+from tokenhud.tui.commands.jobs import interruptible
+from tokenhud.tui.commands.trial import told
 
 
 def searching(left: list[str]) -> Iterator[Said]:

@@ -20,7 +20,7 @@ from tokenhud.kernels.bench.fitting import Size, fitting, told
 from tokenhud.kernels.bench.measure import Accuracy, Timing, accuracy, measure, timing
 from tokenhud.kernels.bench.place import NO_GPU, NO_TRITON, Place
 from tokenhud.kernels.bench.report import Bench, Row
-from tokenhud.tui.kernels_report import table
+from tokenhud.tui.headless.kernels_report import table
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -7,10 +7,11 @@ import pytest
 from tests.fakes import ScriptedEngine, chat_with, words
 from tests.saved import save, turn
 from tokenhud.engines.events import Progress
-from tokenhud.tui import grammar, library_commands
-from tokenhud.tui.grammar import Call
-from tokenhud.tui.jobs import interruptible
-from tokenhud.tui.library_commands import HITS_SHOWN, SESSIONS, TURNS_SHOWN
+from tokenhud.tui.commands import grammar
+from tokenhud.tui.commands import library as library_commands
+from tokenhud.tui.commands.grammar import Call
+from tokenhud.tui.commands.jobs import interruptible
+from tokenhud.tui.commands.library import HITS_SHOWN, SESSIONS, TURNS_SHOWN
 
 
 @pytest.fixture

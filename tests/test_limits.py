@@ -13,16 +13,10 @@ from hypothesis import strategies as st
 from tokenhud.engines.events import EngineError
 from tokenhud.engines.measured import Measured
 from tokenhud.sessions.bench.judging import Key, exit_status, judge, judge_all
-from tokenhud.sessions.bench.limits import (
-    BOUNDS,
-    Limit,
-    packaged_limits,
-    read_limits,
-    select,
-)
+from tokenhud.sessions.bench.limits import BOUNDS, Limit, packaged_limits, read_limits, select
 from tokenhud.sessions.bench.measurements import read_values
 from tokenhud.sessions.writing import write_new
-from tokenhud.tui.kpi_report import report_kpis
+from tokenhud.tui.headless.kpi_report import report_kpis
 
 SPEED = Limit("speed", "decode_tps", "at_least", 20.0, unit="tok/s", form=".1f", command="bench")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)

@@ -8,9 +8,9 @@ from tokenhud.engines.available import KERNELS, Availability
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions.chat import Chat, header
 from tokenhud.sessions.log import Log
-from tokenhud.tui import grammar
-from tokenhud.tui.grammar import Call, Reply
-from tokenhud.tui.weights_commands import WEIGHTS_COMMANDS
+from tokenhud.tui.commands import grammar
+from tokenhud.tui.commands.grammar import Call, Reply
+from tokenhud.tui.commands.weights import WEIGHTS_COMMANDS
 
 from .fakes import ScriptedEngine, words
 
@@ -90,7 +90,7 @@ def test_llama_and_quantised_torch_weights_take_turns(chat):
 
 def test_our_kernels_are_refused_at_once_where_they_cannot_run(chat, monkeypatch):
     absent = [Availability(KERNELS, False, "no device")]
-    monkeypatch.setattr("tokenhud.tui.weights_commands.availability", lambda _: absent)
+    monkeypatch.setattr("tokenhud.tui.commands.weights.availability", lambda _: absent)
     refused = typed(chat, "/triton on")
     assert (refused.ok, refused.text) == (False, "Our kernels cannot run here: no device.")
     assert chat.spec.triton == "auto"

@@ -17,18 +17,13 @@ from tokenhud.engines.options import OptionError, Sampling, Spec
 from tokenhud.measuring import completed
 from tokenhud.sessions.bench.load import RAW, Bounds, Done, Ended, load, load_plan
 from tokenhud.sessions.bench.load_figures import Level, LoadResult, read_load
-from tokenhud.sessions.bench.load_written import (
-    as_vllm,
-    load_record,
-    load_tables,
-    write_load,
-)
+from tokenhud.sessions.bench.load_written import as_vllm, load_record, load_tables, write_load
 from tokenhud.sessions.bench.plan import Case, Method, Plan
 from tokenhud.sessions.bench.recorder import Recorder
 from tokenhud.sessions.bench.result import read_result
 from tokenhud.sessions.bench.table import as_text
 from tokenhud.sessions.records import Record, Trial
-from tokenhud.tui.load_report import levels_of, limits_of
+from tokenhud.tui.headless.load_report import levels_of, limits_of
 
 from .streams import COUNTING, LLAMA_CPP_PYTHON, piece
 from .wire import CHAT, Reply, Wire, as_json, models, stream, talk

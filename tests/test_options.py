@@ -4,14 +4,7 @@ import pytest
 
 from tokenhud.__main__ import parser as whole_parser
 from tokenhud.arguments import chosen
-from tokenhud.engines.options import (
-    MAX_SEED,
-    OptionError,
-    Sampling,
-    Spec,
-    from_record,
-    to_record,
-)
+from tokenhud.engines.options import MAX_SEED, OptionError, Sampling, Spec, from_record, to_record
 
 
 @pytest.mark.parametrize("options", [Spec(), Sampling(), Spec(threads=2), Sampling(seed=MAX_SEED)])

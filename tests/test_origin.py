@@ -21,10 +21,10 @@ from tokenhud.engines.events import Step, Stop
 from tokenhud.engines.loop import Fixed
 from tokenhud.engines.options import Sampling
 from tokenhud.sessions.encoding import from_line, to_line
-from tokenhud.tui.paper import Paper
-from tokenhud.tui.scribe import Scribe
-from tokenhud.tui.steps import HEADER, step_line
-from tokenhud.tui.transcript import Answer, Transcript
+from tokenhud.tui.chat.paper import Paper
+from tokenhud.tui.chat.scribe import Scribe
+from tokenhud.tui.chat.steps import HEADER, step_line
+from tokenhud.tui.chat.transcript import Answer, Transcript
 
 from .tiny_engine import HeldTarget, Letters
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenhud.tui.chat.pace import LONGEST, Pace
 from tokenhud.tui.driver import PATIENCE, Echo
-from tokenhud.tui.pace import LONGEST, Pace
 
 FRAME = 0.1
 CHEAP = 0.001  # processor seconds of a cheap frame

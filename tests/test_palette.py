@@ -8,8 +8,8 @@ import pytest
 from textual.command import CommandInput, CommandList, CommandPalette
 
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.commands import COMMANDS
-from tokenhud.tui.help_commands import COMMAND_KEYS
+from tokenhud.tui.commands.help import COMMAND_KEYS
+from tokenhud.tui.commands.table import COMMANDS
 from tokenhud.tui.screens.help import HelpScreen
 
 from .fakes import ScriptedEngine, chat_with

@@ -18,7 +18,7 @@ from tokenhud.engines.rounds import (
     target_run,
     transformers_run,
 )
-from tokenhud.tui.bench_peers import bench_peers
+from tokenhud.tui.headless.bench_peers import bench_peers
 
 PROMPT = [3, 1, 4, 1, 5, 9]
 

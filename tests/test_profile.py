@@ -19,7 +19,7 @@ from tokenhud.engines.profile_runs import profile_shape
 from tokenhud.engines.shapes import SHAPES
 from tokenhud.sessions.bench.judging import Key
 from tokenhud.sessions.bench.measurements import read_values
-from tokenhud.tui.profile_report import profile_record, report_profile, table
+from tokenhud.tui.headless.profile_report import profile_record, report_profile, table
 
 PROMPT = [3, 1, 4]
 SHAPE = SHAPES["qwen2.5-1.5b"] | {

@@ -15,10 +15,10 @@ from tokenhud.sessions.chat import Chat, header
 from tokenhud.sessions.config import SETTINGS, checked, read_config
 from tokenhud.sessions.log import Log
 from tokenhud.sessions.profiles import BUILT_IN, differing, value_of
-from tokenhud.tui.completing import suggest
-from tokenhud.tui.grammar import Call, Reply, parse, run
-from tokenhud.tui.profile_commands import PROFILES
-from tokenhud.tui.remote_commands import for_servers
+from tokenhud.tui.commands.completing import suggest
+from tokenhud.tui.commands.grammar import Call, Reply, parse, run
+from tokenhud.tui.commands.profile import PROFILES
+from tokenhud.tui.commands.remote import for_servers
 
 from .wire import Talk, models, talk
 

@@ -44,7 +44,7 @@ import sys
 from pathlib import Path
 from tests.fakes import Beat, ScriptedEngine, chat_with, words
 from tokenhud.__main__ import ended_by_hang_up
-from tokenhud.tui.plain import plain_chat
+from tokenhud.tui.headless.plain import plain_chat
 
 held = [*words("First part"), Beat((" last.",), wait=True)]
 chat = chat_with(ScriptedEngine(held), Path(sys.argv[1]))

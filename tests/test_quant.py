@@ -26,10 +26,10 @@ from tokenhud.sessions.records import Trial, Turn
 from tokenhud.sessions.summary import split_turns
 from tokenhud.sessions.trials import CancelledError, last_sampling
 from tokenhud.sessions.verify import Verified
-from tokenhud.tui import commands
-from tokenhud.tui.grammar import Call, Reply
-from tokenhud.tui.quant_commands import quant_json, quant_table
-from tokenhud.tui.readings import Readings
+from tokenhud.tui.chat.readings import Readings
+from tokenhud.tui.commands import table as commands
+from tokenhud.tui.commands.grammar import Call, Reply
+from tokenhud.tui.commands.quant import quant_json, quant_table
 
 from .fakes import ScriptedEngine, words
 from .tiny import TinyTarget

@@ -18,10 +18,10 @@ from tokenhud.sessions.log import Log
 from tokenhud.sessions.race_view import RaceMeter
 from tokenhud.sessions.records import Trial
 from tokenhud.sessions.summary import split_turns
-from tokenhud.tui import commands
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.experiment_words import setting_lines
-from tokenhud.tui.grammar import Call, Live, Reply
+from tokenhud.tui.commands import table as commands
+from tokenhud.tui.commands.grammar import Call, Live, Reply
+from tokenhud.tui.headless.experiment_words import setting_lines
 
 from .fakes import MS, Beat, ScriptedEngine, chat_with, words
 from .tiny_engine import open_tiny

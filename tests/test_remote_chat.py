@@ -19,8 +19,8 @@ from tokenhud.sessions.metrics import turn_metrics
 from tokenhud.sessions.summary import split_turns
 from tokenhud.sessions.tune import tune
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.plain import say
-from tokenhud.tui.readings import Readings
+from tokenhud.tui.chat.readings import Readings
+from tokenhud.tui.headless.plain import say
 
 from .fakes import ScriptedEngine
 from .streams import COUNTING, PLAIN, piece

@@ -12,15 +12,15 @@ from tokenhud.engines.options import Sampling, Spec
 from tokenhud.engines.remote_kinds import UNKNOWN, Kind
 from tokenhud.sessions.chat import Chat, header
 from tokenhud.sessions.log import Log
-from tokenhud.tui.bench_commands import BENCHES
-from tokenhud.tui.decoding_commands import DECODING
-from tokenhud.tui.grammar import Call, Reply, parse, run
-from tokenhud.tui.panel import panel, view
-from tokenhud.tui.readings import Readings
-from tokenhud.tui.remote_commands import AT_LAUNCH, KINDS, REMOTE, for_servers
-from tokenhud.tui.settings import setting
-from tokenhud.tui.trial_commands import TRIALS
-from tokenhud.tui.weights_commands import WEIGHTS_COMMANDS
+from tokenhud.tui.chat.panel import panel, view
+from tokenhud.tui.chat.readings import Readings
+from tokenhud.tui.commands.bench import BENCHES
+from tokenhud.tui.commands.decoding import DECODING
+from tokenhud.tui.commands.grammar import Call, Reply, parse, run
+from tokenhud.tui.commands.remote import AT_LAUNCH, KINDS, REMOTE, for_servers
+from tokenhud.tui.commands.settings import setting
+from tokenhud.tui.commands.trial import TRIALS
+from tokenhud.tui.commands.weights import WEIGHTS_COMMANDS
 
 from .fakes import ScriptedEngine
 from .streams import PLAIN

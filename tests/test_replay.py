@@ -56,7 +56,7 @@ def engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ScriptedEng
     def take() -> ScriptedEngine:
         return found.pop(0) if len(found) > 1 else found[0]
 
-    monkeypatch.setattr("tokenhud.tui.experiments.ProcessEngine", take)
+    monkeypatch.setattr("tokenhud.tui.headless.experiments.ProcessEngine", take)
     monkeypatch.setattr("tokenhud.sessions.bench.running.IDLE", 0.0)
     monkeypatch.setenv("TOKENHUD_HOME", str(tmp_path / "home"))
     return found
@@ -286,7 +286,7 @@ def test_a_bug_is_no_regression(engines, monkeypatch, capsys):
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("tokenhud.tui.experiments.benchmark", broken)
+    monkeypatch.setattr("tokenhud.tui.headless.experiments.benchmark", broken)
     assert main(["bench", "code"]) == 3
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert not engines

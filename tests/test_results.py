@@ -16,14 +16,9 @@ from tokenhud.kernels.bench.conditions import Effort
 from tokenhud.kernels.bench.measure import Accuracy, Timing, timing
 from tokenhud.kernels.bench.place import Place
 from tokenhud.kernels.bench.report import Bench, Row
-from tokenhud.sessions.results import (
-    bk_record,
-    memory_record,
-    scaling_record,
-    throughput_record,
-)
+from tokenhud.sessions.results import bk_record, memory_record, scaling_record, throughput_record
 from tokenhud.sessions.writing import write_new
-from tokenhud.tui.kernels_report import kernels_record
+from tokenhud.tui.headless.kernels_report import kernels_record
 
 ORIGIN = {
     "timestamp": "2030-01-02T03:04:05+00:00",

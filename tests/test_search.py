@@ -10,7 +10,7 @@ import pytest
 from tests.saved import save, turn
 from tokenhud.engines.events import EngineError
 from tokenhud.sessions.search import Words, search
-from tokenhud.tui import sessions_report as report
+from tokenhud.tui.headless import sessions_report as report
 
 
 def found(path, typed):

@@ -18,7 +18,7 @@ import pytest
 from tokenhud.__main__ import main
 from tokenhud.engines.events import Stop
 from tokenhud.sessions.reading import only_records, read
-from tokenhud.tui.serving import is_loopback, same_origin
+from tokenhud.tui.web.serving import is_loopback, same_origin
 
 from .terminal import SECONDS, until
 
@@ -37,7 +37,7 @@ app.run()
 """
 SERVER = """
 import sys
-from tokenhud.tui.serving import serve
+from tokenhud.tui.web.serving import serve
 _, port, chat, folder = sys.argv
 sys.exit(serve([], "127.0.0.1", int(port), False, (sys.executable, "-c", chat, folder)))
 """
@@ -167,7 +167,7 @@ def test_other_hosts_need_a_word_more(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_without_the_extra_the_command_that_installs_it_is_said(capsys, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "tokenhud.tui.web_server", None)
+    monkeypatch.setitem(sys.modules, "tokenhud.tui.web.server", None)
     assert main(["serve"]) == 3
     assert "pip install 'tokenhud[serve]'" in capsys.readouterr().err
 
@@ -199,7 +199,7 @@ def test_the_options_of_a_chat_are_passed_on(monkeypatch) -> None:
         given.append(words)
         return 0
 
-    monkeypatch.setattr("tokenhud.tui.serving.serve", serve)
+    monkeypatch.setattr("tokenhud.tui.web.serving.serve", serve)
     line = ["serve", "--threads", "auto", "--drafter", "suffix", "--load", "a b", "--port", "8001"]
     assert main(line) == 0
     words = ["--drafter=suffix", "--threads=auto", "--load=a b"]

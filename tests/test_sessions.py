@@ -16,14 +16,7 @@ from tokenhud.engines.events import EngineError, Step, Stop
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions import library, reading
 from tokenhud.sessions import overview as overviews
-from tokenhud.sessions.library import (
-    delete,
-    delete_forever,
-    find_session,
-    glance,
-    rename,
-    restore,
-)
+from tokenhud.sessions.library import delete, delete_forever, find_session, glance, rename, restore
 from tokenhud.sessions.log import Log
 from tokenhud.sessions.overview import overview, preview
 from tokenhud.sessions.places import list_sessions
@@ -31,7 +24,7 @@ from tokenhud.sessions.reading import read
 from tokenhud.sessions.records import Setting, Trial, Undo
 from tokenhud.sessions.search import Words, search
 from tokenhud.sessions.typed_names import FOREVER, quoted, unquoted
-from tokenhud.tui import sessions_report as report
+from tokenhud.tui.headless import sessions_report as report
 
 SUFFIX = Spec(drafter="suffix", gamma=6, gamma_policy="fixed", model="/models/big.gguf")
 

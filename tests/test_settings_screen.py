@@ -17,13 +17,14 @@ from tokenhud.sessions.chat import Chat, header
 from tokenhud.sessions.config import SETTINGS, Preferences, read_config
 from tokenhud.sessions.log import Log
 from tokenhud.sessions.profiles import BUILT_IN
-from tokenhud.tui import commands, settings_rows
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.grammar import Call, Reply, parse
+from tokenhud.tui.commands import table as commands
+from tokenhud.tui.commands.grammar import Call, Reply, parse
+from tokenhud.tui.commands.settings import line, shown
 from tokenhud.tui.opening import Desk
+from tokenhud.tui.screens import settings_rows
 from tokenhud.tui.screens.settings import SettingsScreen
-from tokenhud.tui.settings import line, shown
-from tokenhud.tui.settings_rows import Row, matching, problem, rows
+from tokenhud.tui.screens.settings_rows import Row, matching, problem, rows
 
 TYPED = {  # a value of each kind that is typed
     "model": "other.gguf",

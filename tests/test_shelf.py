@@ -12,9 +12,9 @@ from tokenhud.engines.events import EngineError, Progress
 from tokenhud.sessions.appending import Appender
 from tokenhud.sessions.bench.saved_results import kept, looked
 from tokenhud.sessions.bench.shelf import delete, find_result, restore
-from tokenhud.tui import grammar
-from tokenhud.tui.grammar import Call
-from tokenhud.tui.results_commands import RESULTS
+from tokenhud.tui.commands import grammar
+from tokenhud.tui.commands.grammar import Call
+from tokenhud.tui.commands.results import RESULTS
 
 
 @pytest.fixture

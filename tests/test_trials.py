@@ -20,9 +20,9 @@ from tokenhud.sessions.trials import Attempt, CancelledError, attempt, last_samp
 from tokenhud.sessions.tune import Point, tune
 from tokenhud.sessions.turns import TurnMetrics
 from tokenhud.sessions.verify import NEAR, Verified, compare, verify
-from tokenhud.tui import commands
-from tokenhud.tui.grammar import Call, Live, Said
-from tokenhud.tui.trial_commands import same_words, tune_chart
+from tokenhud.tui.commands import table as commands
+from tokenhud.tui.commands.grammar import Call, Live, Said
+from tokenhud.tui.commands.trial import same_words, tune_chart
 
 from .tiny_engine import open_tiny
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from tokenhud.engines.events import Prefill, Start, Step, Stop
 from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions.records import Record, Turn
-from tokenhud.tui.drafts import drafts, speedup
-from tokenhud.tui.readings import Readings
+from tokenhud.tui.chat.drafts import drafts, speedup
+from tokenhud.tui.chat.readings import Readings
 
 MS = 1_000_000
 

@@ -18,8 +18,8 @@ from tokenhud.engines.options import DRAFTERS
 from tokenhud.sessions.config import THEMES
 from tokenhud.sessions.records import Turn
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.chat_screen import ChatScreen
-from tokenhud.tui.commands import suggest
+from tokenhud.tui.chat.screen import ChatScreen
+from tokenhud.tui.commands.table import suggest
 
 LONG = [Beat((f"line {n}\n\n",), ms=1) for n in range(60)]
 HELD = [*words("First part"), Beat((" last.",), wait=True)]

@@ -9,8 +9,8 @@ import pytest
 
 from tests.fakes import words
 from tests.test_tui_flow import HELD, table
-from tokenhud.tui.actions import act
-from tokenhud.tui.grammar import Live, Reply, Said
+from tokenhud.tui.chat.actions import act
+from tokenhud.tui.commands.grammar import Live, Reply, Said
 
 
 @pytest.mark.parametrize("key", ["escape", "ctrl+c"])

@@ -12,7 +12,7 @@ from tests.fakes import MS, Beat, ScriptedEngine, chat_with, words
 from tokenhud.engines.events import Sample
 from tokenhud.engines.options import Spec
 from tokenhud.tui.app import TokenhudApp
-from tokenhud.tui.chat_screen import ChatScreen
+from tokenhud.tui.chat.screen import ChatScreen
 
 ANSWER = """A *draft* proposes tokens and the **target** checks them, see `list[int]`.
 

@@ -13,9 +13,9 @@ from rich.style import Style
 from textual.strip import Strip
 
 from tokenhud.sessions import figures
-from tokenhud.tui.blocks import CODE, WINDOW, Blocks
-from tokenhud.tui.paper import Paper
-from tokenhud.tui.transcript import Answer
+from tokenhud.tui.chat.blocks import CODE, WINDOW, Blocks
+from tokenhud.tui.chat.paper import Paper
+from tokenhud.tui.chat.transcript import Answer
 
 PAPER = Paper(
     {

@@ -18,10 +18,10 @@ from tokenhud.sessions.chat import Chat
 from tokenhud.sessions.records import Trial, Turn
 from tokenhud.sessions.turn_book import TurnBook
 from tokenhud.sessions.turns import TurnMetrics
-from tokenhud.tui.grammar import Reply
+from tokenhud.tui.commands.grammar import Reply
 from tokenhud.tui.opening import Desk
+from tokenhud.tui.screens.turn_rows import COLUMNS, cells, in_words, step_chart, totals_lines
 from tokenhud.tui.screens.turns import TurnsScreen
-from tokenhud.tui.turn_rows import COLUMNS, cells, in_words, step_chart, totals_lines
 
 PLAIN = words("one word after the other")
 DRAFTED = [Beat((" a", " b"), 4, accepted, 20) for accepted in (0, 1, 4, 0, 2)]

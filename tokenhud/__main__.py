@@ -123,7 +123,7 @@ def _chat(given: argparse.Namespace) -> int:
 
 
 def _ask(given: argparse.Namespace) -> int:
-    from .tui.ask import ask
+    from .tui.headless.ask import ask
 
     return ask(
         " ".join(given.text),
@@ -136,13 +136,13 @@ def _ask(given: argparse.Namespace) -> int:
 
 
 def _verify(given: argparse.Namespace) -> int:
-    from .tui.trials import verify_text
+    from .tui.headless.trials import verify_text
 
     return verify_text(*_trial(given))
 
 
 def _tune(given: argparse.Namespace) -> int:
-    from .tui.trials import tune_text
+    from .tui.headless.trials import tune_text
 
     return tune_text(*_trial(given))
 

@@ -42,14 +42,14 @@ def port(text: str) -> int:
 
 def _doctor(given: argparse.Namespace) -> int:
     from .sessions.config import config_path, read_config
-    from .tui.doctor_report import report_doctor
+    from .tui.headless.doctor_report import report_doctor
 
     settings = read_config(config_path()).settings  # what a chat would begin with
     return report_doctor(chosen(Spec, given, settings), given.quick, given.json)
 
 
 def _serve(given: argparse.Namespace) -> int:
-    from .tui.serving import serve
+    from .tui.web.serving import serve
 
     chosen(Spec, given)  # a wrong option is told here, not in the browser
     chosen(Sampling, given)

@@ -37,7 +37,7 @@ def add_load(kinds: Any) -> None:
 
 def _load(given: argparse.Namespace) -> int:
     from .sessions.bench.load import DURATION, REQUESTS, Bounds
-    from .tui.load_report import Asked, bench_load
+    from .tui.headless.load_report import Asked, bench_load
 
     return bench_load(
         Asked(

@@ -27,7 +27,7 @@ from .sessions.bench.scenarios import LENGTH, USUAL
 from .sessions.prompts import PROMPTS
 
 if TYPE_CHECKING:
-    from .tui.experiments import Asked
+    from .tui.headless.experiments import Asked
 
 KINDS = ("run", "sweep", "load", "peers", "screen", "gpu", "profile")  # of bench; run is usual
 
@@ -229,34 +229,34 @@ def _add_kernels_and_kpi(commands: Any) -> None:
 
 
 def _bench(given: argparse.Namespace) -> int:
-    from .tui.experiments import bench
+    from .tui.headless.experiments import bench
 
     return bench(given.prompts, pairs(given.exact), given.methods, _how(given))
 
 
 def _sweep(given: argparse.Namespace) -> int:
-    from .tui.experiments import sweep
+    from .tui.headless.experiments import sweep
 
     what = given.prompts, pairs(given.exact), given.methods
     return sweep(given.name, given.values, *what, _how(given))
 
 
 def _replay(given: argparse.Namespace) -> int:
-    from .tui.experiments import Judged, replay
+    from .tui.headless.experiments import Judged, replay
 
     judged = Judged(given.baseline, given.metric, given.threshold)
     return replay(given.files, given.methods, judged, _how(given))
 
 
 def _compare(given: argparse.Namespace) -> int:
-    from .tui.experiments import Judged, compare
+    from .tui.headless.experiments import Judged, compare
 
     judged = Judged(None, given.metric, given.threshold)
     return compare(given.reference, given.candidate, given.prompts, judged, _how(given))
 
 
 def _how(given: argparse.Namespace) -> Asked:
-    from .tui.experiments import Asked
+    from .tui.headless.experiments import Asked
 
     typed: dict[str, Value] = {**given_options(Spec, given), **given_options(Sampling, given)}
     return Asked(
@@ -275,14 +275,14 @@ def _how(given: argparse.Namespace) -> Asked:
 
 
 def _compare_quant(given: argparse.Namespace) -> int:
-    from .tui.trials import compare_text
+    from .tui.headless.trials import compare_text
 
     text, system = " ".join(given.text), getattr(given, "system", None)
     return compare_text(text, chosen(Spec, given), chosen(Sampling, given), system, given.json)
 
 
 def _report(given: argparse.Namespace) -> int:
-    from .tui.results_report import convert, report
+    from .tui.headless.results_report import convert, report
 
     if given.form:
         return convert(given.folders, given.form, given.out)
@@ -290,7 +290,7 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _bench_peers(given: argparse.Namespace) -> int:
-    from .tui.bench_peers import bench_peers
+    from .tui.headless.bench_peers import bench_peers
 
     length = chosen(Sampling, given).length
     return bench_peers(chosen(Spec, given), given.prompt, given.runs, length, given.json)
@@ -298,7 +298,7 @@ def _bench_peers(given: argparse.Namespace) -> int:
 
 def _bench_gpu(given: argparse.Namespace) -> int:
     from .engines.shapes import SHAPES
-    from .tui.bench_gpu import bench_gpu
+    from .tui.headless.bench_gpu import bench_gpu
 
     if given.shape not in SHAPES:
         raise EngineError(f"There is no shape {given.shape}.", f"There are: {', '.join(SHAPES)}.")
@@ -308,20 +308,20 @@ def _bench_gpu(given: argparse.Namespace) -> int:
 
 
 def _bench_screen(given: argparse.Namespace) -> int:
-    from .tui.bench_screen import bench_screen
+    from .tui.headless.bench_screen import bench_screen
 
     return bench_screen(given.runs, given.length, given.turns, given.json)
 
 
 def _bench_profile(given: argparse.Namespace) -> int:
-    from .tui.profile_report import report_profile
+    from .tui.headless.profile_report import report_profile
 
     what = given.shape, given.prompt, given.steps
     return report_profile(chosen(Spec, given), *what, given.json, given.out)
 
 
 def _kernels(given: argparse.Namespace) -> int:
-    from .tui.kernels_report import Asked, report_kernels
+    from .tui.headless.kernels_report import Asked, report_kernels
 
     runs, warmup = _effort(given)
     return report_kernels(
@@ -330,7 +330,7 @@ def _kernels(given: argparse.Namespace) -> int:
 
 
 def _kpi(given: argparse.Namespace) -> int:
-    from .tui.kpi_report import report_kpis
+    from .tui.headless.kpi_report import report_kpis
 
     effort = _effort(given)
     return report_kpis(

@@ -51,42 +51,42 @@ def _verb(verbs: Any, name: str, about: str, run: Any) -> argparse.ArgumentParse
 
 
 def _list(given: argparse.Namespace) -> int:
-    from .tui.sessions_report import LISTED, list_report
+    from .tui.headless.sessions_report import LISTED, list_report
 
     return list_report(None if given.all else LISTED, given.deleted, given.json)
 
 
 def _show(given: argparse.Namespace) -> int:
-    from .tui.sessions_report import show_report
+    from .tui.headless.sessions_report import show_report
 
     return show_report(given.name, given.json)
 
 
 def _search(given: argparse.Namespace) -> int:
-    from .tui.sessions_report import search_report
+    from .tui.headless.sessions_report import search_report
 
     return search_report(" ".join(given.text), given.limit, given.json)
 
 
 def _rename(given: argparse.Namespace) -> int:
-    from .tui.sessions_report import rename_report
+    from .tui.headless.sessions_report import rename_report
 
     return rename_report(given.name, given.new)
 
 
 def _delete(given: argparse.Namespace) -> int:
-    from .tui.sessions_report import delete_report
+    from .tui.headless.sessions_report import delete_report
 
     return delete_report(given.name, given.forever)
 
 
 def _restore(given: argparse.Namespace) -> int:
-    from .tui.sessions_report import restore_report
+    from .tui.headless.sessions_report import restore_report
 
     return restore_report(given.name)
 
 
 def _export(given: argparse.Namespace) -> int:
-    from .tui.sessions_report import export_report
+    from .tui.headless.sessions_report import export_report
 
     return export_report(given.name, given.form, given.to, given.steps)

@@ -19,7 +19,7 @@ from textual.driver import Driver
 
 from ..sessions.chat import Chat
 from ..sessions.config import Preferences
-from .chat_screen import ChatScreen
+from .chat.screen import ChatScreen
 
 DEFAULT = Preferences()
 TOLD = 6.0  # seconds that the screen says where a copied text went
@@ -71,7 +71,7 @@ class TokenhudApp(App[None]):
 
     def get_driver_class(self) -> type[Driver]:
         if constants.DRIVER:  # set by the server of a browser's page
-            from .web_driver import WebDriver
+            from .web.driver import WebDriver
 
             return WebDriver
         if sys.platform == "win32":

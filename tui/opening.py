@@ -9,7 +9,7 @@ from importlib import import_module
 from textual.screen import Screen
 
 from ..sessions.chat import Chat
-from .grammar import Reply
+from .commands.grammar import Reply
 
 # Each is made of a Desk and an argument; its module loads when it first opens, since the chat must
 # be on the screen at once.

@@ -8,12 +8,12 @@ from rich.text import Text
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.markup import escape
 
-from . import commands
-from .chat_screen import ChatScreen
-from .completing import value_now
-from .grammar import Command
-from .help_commands import COMMAND_KEYS
-from .matching import matching
+from .chat.screen import ChatScreen
+from .commands import table as commands
+from .commands.completing import value_now
+from .commands.grammar import Command
+from .commands.help import COMMAND_KEYS
+from .commands.matching import matching
 from .screens.frame import Frame
 
 

@@ -21,8 +21,8 @@ from ..sessions.config_file import save_preferences
 from ..sessions.log import Log
 from ..sessions.machine import Poller, Sampler
 from ..sessions.places import session_folder
-from . import session_commands
-from .plain import tell
+from .commands import session as session_commands
+from .headless.plain import tell
 
 if TYPE_CHECKING:
     from .app import TokenhudApp
@@ -49,7 +49,7 @@ def chat_in_terminal(
     poller.start()
     try:
         if plain:
-            from .plain import plain_chat
+            from .headless.plain import plain_chat
 
             tell(sys.stderr, "\n".join(config.problems))
             return plain_chat(chat)

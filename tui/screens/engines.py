@@ -25,8 +25,10 @@ from ...sessions.measured_here import MeasuredHere, closest
 from ...sessions.own_figures import figure_line
 from ...sessions.records import Setting
 from ...sessions.suggestions import Known, suggestions
-from ..doctor_words import advised
-from ..engine_choices import (
+from ..headless.doctor_words import advised
+from ..headless.engine_report import now_lines
+from ..opening import Desk
+from .engine_choices import (
     Choice,
     Running,
     drafters,
@@ -36,8 +38,6 @@ from ..engine_choices import (
     servers,
     used_servers,
 )
-from ..engine_report import now_lines
-from ..opening import Desk
 from .frame import Frame
 
 LOOK = 1.0  # seconds between two looks at the log

@@ -16,11 +16,11 @@ from textual.widgets.option_list import Option
 
 from ...sessions.measured_here import MeasuredHere
 from ...sessions.own_figures import changes_speed, figure_lines, measured_here
-from .. import commands
-from ..completing import value_now
-from ..grammar import Command, named
-from ..help_commands import FIRST_STEPS, KEYS, about, grouped
-from ..matching import matching
+from ..commands import table as commands
+from ..commands.completing import value_now
+from ..commands.grammar import Command, named
+from ..commands.help import FIRST_STEPS, KEYS, about, grouped
+from ..commands.matching import matching
 from ..opening import Desk
 from .frame import Frame
 

@@ -18,9 +18,9 @@ from ...sessions import figures
 from ...sessions.clean import clean
 from ...sessions.race_view import Lane as Seen
 from ...sessions.race_view import Outcome, RaceMeter, View
+from ..commands.race import race_about, ratio_line, winner_lines
+from ..commands.trial import same_words
 from ..opening import Desk
-from ..race_commands import race_about, ratio_line, winner_lines
-from ..trial_commands import same_words
 from .frame import Frame
 
 FRAME = 0.1  # seconds

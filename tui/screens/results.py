@@ -21,13 +21,13 @@ from ...sessions.bench.saved_results import Saved, looked, report
 from ...sessions.clean import clean, one_line
 from ...sessions.places import deleted_folder, results_folder
 from ...sessions.typed_names import quoted
+from ..commands.results import NONE_KEPT
 from ..opening import Desk
-from ..results_commands import NONE_KEPT
-from ..results_table import ResultsTable
 from .frame import Frame
+from .results_table import ResultsTable
 
 if TYPE_CHECKING:
-    from ..result_view import View
+    from .result_view import View
 
 EVERY = 0.25  # seconds between two looks at what has to be read
 WIDE = 120  # columns, from which on a result stands beside the list
@@ -125,7 +125,7 @@ class ResultsScreen(Frame):
             self._judging = self.run_worker(partial(self._judge, unread), thread=True)
 
     def _judge(self, found: list[Saved]) -> None:
-        from ..result_view import best
+        from .result_view import best
 
         for each in found:
             if get_current_worker().is_cancelled:
@@ -144,7 +144,7 @@ class ResultsScreen(Frame):
 
     def _view(self, path: Path) -> View:
         """In a thread. Raises EngineError."""
-        from ..result_view import view  # with libraries that the screen opens without
+        from .result_view import view  # with libraries that the screen opens without
 
         with self._viewing:
             if path not in self._views:
@@ -179,7 +179,7 @@ class ResultsScreen(Frame):
 
     def _told(self, saved: Saved, width: int, height: int) -> tuple[str, str]:
         if self._comparing:
-            from ..result_view import compared
+            from .result_view import compared
 
             there, here = map(self._view, self._marked)
             return "compared · Esc ends it", compared(here, there, width)

@@ -22,12 +22,12 @@ from ...sessions.clean import clean, one_line
 from ...sessions.library import Glance, glance
 from ...sessions.places import Session, deleted_folder, list_sessions, session_folder
 from ...sessions.typed_names import quoted
+from ..headless.session_words import NONE_DELETED, NONE_SAVED
 from ..opening import Desk
-from ..session_preview import SessionPreview
-from ..session_search import SessionSearch
-from ..session_table import SessionTable
-from ..session_words import NONE_DELETED, NONE_SAVED
 from .frame import Frame
+from .session_preview import SessionPreview
+from .session_search import SessionSearch
+from .session_table import SessionTable
 
 EVERY = 0.25  # seconds between two looks at what has to be read
 WIDE = 100  # columns, from which on the preview stands beside the list

@@ -13,12 +13,12 @@ from textual.widgets.option_list import Option
 
 from ...sessions.clean import clean, one_line
 from ...sessions.config import config_path, read_config
+from ..commands.settings import line
 from ..opening import Desk
-from ..settings import line
-from ..settings_rows import Row, matching, problem, rows
 from .frame import Frame
 from .setting_editors import Choice, Entry
 from .settings_profiles import Profiles
+from .settings_rows import Row, matching, problem, rows
 
 if TYPE_CHECKING:
     from ..app import TokenhudApp

@@ -15,8 +15,8 @@ from textual.widgets.option_list import Option
 from ...sessions.chat import Chat
 from ...sessions.config import config_path, profile_name_problem, read_config
 from ...sessions.profiles import profiles
-from ..profile_commands import in_force
-from ..settings import listed
+from ..commands.profile import in_force
+from ..commands.settings import listed
 from .setting_editors import Box, Entry
 
 SAVE = "save"  # no profile can be called that

@@ -15,10 +15,10 @@ from ...sessions import figures
 from ...sessions.bench.draw_text import draw_text
 from ...sessions.clean import one_line
 from ...sessions.turn_book import Entry, TurnBook
+from ..chat.steps import HEADER, step_line
 from ..opening import Desk
-from ..steps import HEADER, step_line
-from ..turn_rows import COLUMNS, cells, in_words, step_chart, totals_lines
 from .frame import Frame
+from .turn_rows import COLUMNS, cells, in_words, step_chart, totals_lines
 
 EVERY = 0.5  # seconds
 SOON = 0.02  # seconds, while a long log is read
