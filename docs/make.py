@@ -89,7 +89,7 @@ async def chat(stage: Stage) -> None:
     await stage.line("/suffix")
     await stage.line("Repeat it with type hints and a docstring.")
     stage.picture("tokenhud.svg")
-    await stage.line("/race plain, suffix")
+    await stage.line("/race plain, suffix runs=3")
     stage.picture("race.svg")
     await stage.press("escape")
     await stage.press("f3")

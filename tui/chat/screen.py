@@ -21,7 +21,7 @@ from textual.worker import Worker, WorkerError, WorkerState
 from ...engines.events import EngineError, Progress
 from ...sessions import figures
 from ...sessions.chat import Chat
-from ...sessions.clean import one_line
+from ..beside import fault
 from ..commands import table as commands
 from ..commands.grammar import Call, Live, Problem, Reply, Text, Told
 from ..commands.jobs import interruptible
@@ -254,8 +254,7 @@ class ChatScreen(Screen[None]):
             await asyncio.sleep(0)
 
     def _tell_bug(self, error: BaseException | None) -> None:
-        what = one_line(f"{type(error).__name__}: {error}")
-        self.scribe.say(f"{what}. This is a fault of tokenhud. Log: {self.chat.log.path}", "error")
+        self.scribe.say(f"{fault(error)} Log: {self.chat.log.path}", "error")
 
     # keys
 

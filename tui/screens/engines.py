@@ -25,6 +25,7 @@ from ...sessions.measured_here import MeasuredHere, closest
 from ...sessions.own_figures import figure_line
 from ...sessions.records import Setting
 from ...sessions.suggestions import Known, suggestions
+from ..beside import beside
 from ..headless.doctor_words import advised
 from ..headless.engine_report import now_lines
 from ..opening import Desk
@@ -99,7 +100,7 @@ class EnginesScreen(Frame):
         self._stale |= any(isinstance(each, Stop | Loaded | Setting) for each in fresh)
         if self._stale and (self._learning is None or self._learning.is_finished):
             self._stale = False
-            self._learning = self.run_worker(self._learn, thread=True, exit_on_error=False)
+            self._learning = beside(self, self._learn)
 
     def _learn(self) -> None:
         """In a thread: what lies on the machine is read once, the chat's own figures again."""

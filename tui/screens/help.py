@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from ...sessions.measured_here import MeasuredHere
 from ...sessions.own_figures import changes_speed, figure_lines, measured_here
+from ..beside import beside
 from ..commands import table as commands
 from ..commands.completing import value_now
 from ..commands.grammar import Command, named
@@ -63,7 +64,7 @@ class HelpScreen(Frame):
         if self.argument:
             rows = self.query_one(OptionList)
             rows.highlighted = rows.get_option_index(self.argument)
-        self.run_worker(self._read, thread=True, exit_on_error=False)
+        beside(self, self._read)
 
     @on(Input.Changed)
     def narrow(self, change: Input.Changed) -> None:

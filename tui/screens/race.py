@@ -18,6 +18,7 @@ from ...sessions import figures
 from ...sessions.clean import clean
 from ...sessions.race_view import Lane as Seen
 from ...sessions.race_view import Outcome, RaceMeter, View
+from ..beside import beside
 from ..commands.race import race_about, ratio_line, winner_lines
 from ..commands.trial import same_words
 from ..opening import Desk
@@ -118,7 +119,7 @@ class RaceScreen(Frame):
         """In a thread: the first interval loads a large library."""
         if view.rounds != self._judged:
             self._judged = view.rounds
-            self.run_worker(self._take_outcome, thread=True, exclusive=True)
+            beside(self, self._take_outcome, exclusive=True)
 
     def _take_outcome(self) -> None:
         self._outcome = self._meter.outcome()

@@ -14,16 +14,17 @@ from textual.containers import Container, VerticalScroll
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
-from textual.worker import Worker, WorkerState, get_current_worker
+from textual.worker import Worker, get_current_worker
 
 from ...engines.events import EngineError
 from ...sessions.bench.saved_results import Saved, looked, report
 from ...sessions.clean import clean, one_line
 from ...sessions.places import deleted_folder, results_folder
 from ...sessions.typed_names import quoted
+from ..beside import beside
 from ..commands.results import NONE_KEPT
 from ..opening import Desk
-from .frame import Frame
+from .browser import Browser
 from .results_table import ResultsTable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ LOW = 14  # rows, below which there is one of them at a time
 MARKS = 2  # results that are compared
 
 
-class ResultsScreen(Frame):
+class ResultsScreen(Browser):
     TITLE = "Results"
     CSS_PATH: ClassVar = ["frame.tcss", "results.tcss"]
     AUTO_FOCUS = "ResultsTable"
@@ -87,12 +88,11 @@ class ResultsScreen(Frame):
         self._head = Static("", id="head", markup=False)
         self._text = Static("", id="text", markup=False)
         self._scroll = VerticalScroll(self._text, id="scroll")
-        self._said = Static("", id="said", markup=False)
         shown = Container(self._head, self._scroll, id="shown")
-        return [Container(self._table, shown, id="panes"), self._said]
+        return [Container(self._table, shown, id="panes"), self.said]
 
     def on_mount(self) -> None:
-        self._list()
+        self.list_again()
         self.set_interval(EVERY, self._catch_up)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -102,8 +102,8 @@ class ResultsScreen(Frame):
 
     # the list
 
-    def _list(self) -> None:
-        self.run_worker(self._read_folder, thread=True, group="list")
+    def list_again(self) -> None:
+        beside(self, self._read_folder, "list")
 
     def _read_folder(self) -> None:
         self.post_message(self.Listed(looked(results_folder())))
@@ -122,7 +122,7 @@ class ResultsScreen(Frame):
         if self._judging and not self._judging.is_finished:
             return
         if unread := self._table.unread():
-            self._judging = self.run_worker(partial(self._judge, unread), thread=True)
+            self._judging = beside(self, partial(self._judge, unread))
 
     def _judge(self, found: list[Saved]) -> None:
         from .result_view import best
@@ -167,7 +167,7 @@ class ResultsScreen(Frame):
                 self._text.update("")
             width, height = self._scroll.size.width - 2, self._scroll.size.height
             drawing = partial(self._drawing, saved, max(width, 20), height)
-            self.run_worker(drawing, thread=True, exclusive=True, group="draw")
+            beside(self, drawing, "draw", exclusive=True)
 
     def _drawing(self, saved: Saved, width: int, height: int) -> None:
         try:
@@ -234,7 +234,7 @@ class ResultsScreen(Frame):
         self._table.mark(self._marked)
         told = "" if len(self._marked) < MARKS else "c compares the second with the first, "
         names = [one_line(each.name, 40) for each in self._marked]
-        self._say(f"{told}{' and '.join(names)}" if told else "Space marks another to compare.")
+        self.say(f"{told}{' and '.join(names)}" if told else "Space marks another to compare.")
         self.refresh_bindings()
 
     def action_compare(self) -> None:
@@ -245,7 +245,7 @@ class ResultsScreen(Frame):
     def action_copy(self) -> None:
         saved = self._table.current
         if saved and not saved.fault:
-            self.run_worker(partial(self._write, saved), thread=True)
+            beside(self, partial(self._write, saved))
 
     def _write(self, saved: Saved) -> None:
         try:
@@ -257,17 +257,17 @@ class ResultsScreen(Frame):
     def _copy(self, written: Written) -> None:
         if written.ok:
             self.app.copy_to_clipboard(written.text)
-        self._say("The report is copied, as Markdown." if written.ok else written.text, written.ok)
+        self.say("The report is copied, as Markdown." if written.ok else written.text, written.ok)
 
     def action_delete(self) -> None:
         saved, before = self._table.current, _deleted_names()
-        if saved and self._run(f"/results delete {quoted(saved.path.name)}"):
+        if saved and self.run_line(f"/results delete {quoted(saved.path.name)}"):
             self._last = next(iter(_deleted_names() - before), saved.path.name)
-            self._say(f"{one_line(saved.path.name)} is deleted; u takes it back.")
+            self.say(f"{one_line(saved.path.name)} is deleted; u takes it back.")
             self.refresh_bindings()
 
     def action_take_back(self) -> None:
-        if self._run(f"/results restore {quoted(self._last)}"):
+        if self.run_line(f"/results restore {quoted(self._last)}"):
             self._last = ""
             self.refresh_bindings()
 
@@ -288,22 +288,6 @@ class ResultsScreen(Frame):
         self._scroll.scroll_home(animate=False)
         self.refresh_bindings()
         self.call_after_refresh(self._draw)
-
-    def _run(self, line: str) -> bool:
-        reply = self.desk.run(line)
-        self._say(reply.text, reply.ok)
-        self._list()
-        return reply.ok
-
-    def _say(self, text: str, ok: bool = True) -> None:
-        self._said.set_class(not ok, "-problem")
-        self._said.update(clean(text))
-
-    @on(Worker.StateChanged)
-    def _tell_bug(self, change: Worker.StateChanged) -> None:
-        if change.state is WorkerState.ERROR:
-            what = f"{type(change.worker.error).__name__}: {change.worker.error}"
-            self._say(f"{one_line(what)}. This is a fault of tokenhud.", False)
 
 
 def _files(saved: Saved) -> str:

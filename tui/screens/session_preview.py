@@ -20,6 +20,7 @@ from ...sessions.clean import one_line
 from ...sessions.overview import preview
 from ...sessions.places import Session
 from ...sessions.search import Hit, Words
+from ..beside import beside
 from ..headless.session_words import begun, came_to, hit_head
 from .session_table import marked
 
@@ -49,7 +50,7 @@ class SessionPreview(VerticalScroll):
     def look(self, session: Session) -> None:
         """Reads it in a thread, unless the next one is looked at before."""
         self._session = session
-        self.run_worker(partial(self._read, session), thread=True, exclusive=True)
+        beside(self, partial(self._read, session), exclusive=True)
 
     def say(self, why: str) -> None:
         """In place of a session."""

@@ -15,6 +15,7 @@ from textual.worker import get_current_worker
 from ...sessions import figures
 from ...sessions.places import Session
 from ...sessions.search import Hit, Words, search_all
+from ..beside import beside
 
 PAUSE = 0.7  # seconds without a key
 EVERY = 0.25  # seconds between two words on how far it is
@@ -61,7 +62,7 @@ class SessionSearch(Input):
         if self.value.strip():
             self.words = Words(self.value)
             search = partial(self._search, self.words, sessions)
-            self.run_worker(search, thread=True, exclusive=True)
+            beside(self, search, exclusive=True)
 
     def stop(self) -> None:
         if self._pause:

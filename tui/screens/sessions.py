@@ -15,16 +15,17 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
-from textual.worker import Worker, WorkerState, get_current_worker
+from textual.worker import Worker, get_current_worker
 
 from ...engines.events import EngineError
-from ...sessions.clean import clean, one_line
+from ...sessions.clean import one_line
 from ...sessions.library import Glance, glance
 from ...sessions.places import Session, deleted_folder, list_sessions, session_folder
 from ...sessions.typed_names import quoted
+from ..beside import beside
 from ..headless.session_words import NONE_DELETED, NONE_SAVED
 from ..opening import Desk
-from .frame import Frame
+from .browser import Browser
 from .session_preview import SessionPreview
 from .session_search import SessionSearch
 from .session_table import SessionTable
@@ -34,7 +35,7 @@ WIDE = 100  # columns, from which on the preview stands beside the list
 LOW = 16  # rows, below which there is one of them at a time
 
 
-class SessionsScreen(Frame):
+class SessionsScreen(Browser):
     TITLE = "Saved sessions"
     CSS_PATH: ClassVar = ["frame.tcss", "sessions.tcss"]
     AUTO_FOCUS = "SessionTable"
@@ -73,12 +74,11 @@ class SessionsScreen(Frame):
         self._search = SessionSearch(self.argument)
         self._new_name = Input(id="name", placeholder="a new name")
         self._preview = SessionPreview()
-        self._said = Static("", id="said", markup=False)
         panes = Container(self._table, self._preview, id="panes")
-        return [self._search, panes, self._new_name, self._said]
+        return [self._search, panes, self._new_name, self.said]
 
     def on_mount(self) -> None:
-        self._list()
+        self.list_again()
         self.set_interval(EVERY, self._catch_up)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -87,13 +87,13 @@ class SessionsScreen(Frame):
 
     # the list
 
-    def _list(self) -> None:
+    def list_again(self) -> None:
         try:
             folder = deleted_folder(session_folder()) if self._deleted else session_folder()
         except EngineError as error:
-            self._say(str(error), False)
+            self.say(str(error), False)
             return
-        self.run_worker(partial(self._read_folder, folder), thread=True, group="list")
+        beside(self, partial(self._read_folder, folder), "list")
 
     def _read_folder(self, folder: Path) -> None:
         self.post_message(self.Listed(list_sessions(folder)))
@@ -120,7 +120,7 @@ class SessionsScreen(Frame):
             return
         if unread := self._table.unread():
             read = partial(self._glance, unread)
-            self._reading = self.run_worker(read, thread=True, group="glance")
+            self._reading = beside(self, read, "glance")
 
     def _glance(self, sessions: Iterable[Session]) -> None:
         for each in sessions:
@@ -149,7 +149,7 @@ class SessionsScreen(Frame):
     @on(Input.Changed, "#search")
     def _typed(self) -> None:
         self._search.stop()
-        self._say("")
+        self.say("")
         self._filter()
         if self._search.value.strip() and not self._deleted:
             self._search.search_soon(self._all)
@@ -171,7 +171,7 @@ class SessionsScreen(Frame):
     @on(SessionSearch.Went)
     def _tell_search(self, went: SessionSearch.Went) -> None:
         if went.words is self._search.words:
-            self._say(went.told)
+            self.say(went.told)
 
     # what the keys do
 
@@ -209,35 +209,35 @@ class SessionsScreen(Frame):
 
     def _leave_with(self, command: str, session: Session) -> None:
         if command == "load" and session.path == self.desk.chat.log.path:
-            self._say("That is this session; Esc goes back to it.")
+            self.say("That is this session; Esc goes back to it.")
         else:
             self.dismiss(f"/{command} {quoted(session.name)}")
 
     def action_restore(self) -> None:
         if session := self._table.current:
-            self._run(f"/sessions restore {quoted(session.name)}")
+            self.run_line(f"/sessions restore {quoted(session.name)}")
 
     def action_take_back(self) -> None:
-        if self._run(f"/sessions restore {quoted(self._last)}"):
+        if self.run_line(f"/sessions restore {quoted(self._last)}"):
             self._last = ""
             self.refresh_bindings()
 
     def action_delete(self) -> None:
         session, before = self._table.current, self._deleted_names()
-        if session and self._run(f"/sessions delete {quoted(session.name)}"):
+        if session and self.run_line(f"/sessions delete {quoted(session.name)}"):
             self._last = next(iter(self._deleted_names() - before), session.name)
-            self._say(f"{one_line(session.name)} is deleted; u takes it back.")
+            self.say(f"{one_line(session.name)} is deleted; u takes it back.")
             self.refresh_bindings()
 
     def action_purge(self) -> None:
         session = self._table.current
         if session and self._asked == session:
             self._last = "" if self._last == session.name else self._last
-            self._run(f"/sessions purge {quoted(session.name)}")
+            self.run_line(f"/sessions purge {quoted(session.name)}")
             self.refresh_bindings()
         elif session:
             self._asked = session
-            self._say(f"d again removes {one_line(session.name)} for ever; nothing brings it back.")
+            self.say(f"d again removes {one_line(session.name)} for ever; nothing brings it back.")
 
     def _deleted_names(self) -> set[str]:
         try:
@@ -255,7 +255,7 @@ class SessionsScreen(Frame):
     def _renamed(self) -> None:
         session = self._table.current
         old, new = session.name if session else "", self._new_name.value.strip()
-        if new == old or self._run(f"/sessions rename {shlex.quote(old)} {shlex.quote(new)}"):
+        if new == old or self.run_line(f"/sessions rename {shlex.quote(old)} {shlex.quote(new)}"):
             self._end_rename()
 
     def _end_rename(self) -> None:
@@ -280,7 +280,7 @@ class SessionsScreen(Frame):
         self._search.stop()
         self.query_one("#title", Static).update("Deleted sessions" if deleted else self.TITLE)
         self.refresh_bindings()
-        self._list()
+        self.list_again()
 
     def action_back(self) -> None:
         """One step: out of the new name, the search, the deleted ones, the screen."""
@@ -295,19 +295,3 @@ class SessionsScreen(Frame):
             self._table.focus()
         else:
             self.dismiss(None)
-
-    def _run(self, line: str) -> bool:
-        reply = self.desk.run(line)
-        self._say(reply.text, reply.ok)
-        self._list()
-        return reply.ok
-
-    def _say(self, text: str, ok: bool = True) -> None:
-        self._said.set_class(not ok, "-problem")
-        self._said.update(clean(text))
-
-    @on(Worker.StateChanged)
-    def _tell_bug(self, change: Worker.StateChanged) -> None:
-        if change.state is WorkerState.ERROR:
-            what = f"{type(change.worker.error).__name__}: {change.worker.error}"
-            self._say(f"{one_line(what)}. This is a fault of tokenhud.", False)
