@@ -117,7 +117,7 @@ def decode(
             drafted - began + clock() - passed,
             passed - drafted,
             _margins(rows, tokens, held, sampling) if margins else (),
-            tuple(draft[accepted:]),
+            tuple(draft[accepted:]) if accepted < len(new) else (),  # a stop rejects nothing
         )
         gamma.observe(block)
         yield block

@@ -139,7 +139,7 @@ def turn_line(turn: TurnMetrics, speedup: float | None = None) -> str:
         words.append(f"accepted {percent(turn.acceptance)} ({accepted})")
         words += [f"{factor(speedup)}× plain"] if speedup else []
     words += [turn.reason] if turn.reason not in (None, "stop") else []
-    words += ["cold"] if turn.cold else []
+    words += ["cold, not counted"] if turn.cold else []
     return " · ".join(words)
 
 

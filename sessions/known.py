@@ -9,7 +9,7 @@ from ..engines.available import Availability, availability, forms, torch_cuda
 from ..engines.events import Loaded
 from ..engines.models_here import ModelHere, models_here
 from ..engines.options import Spec
-from .bench.saved_results import kept
+from .bench.saved_results import kept_if_readable
 from .config import Config, config_path, read_config
 from .gpu import Gpu
 from .machine import environment
@@ -41,7 +41,7 @@ def around(gpu: Gpu) -> Around:
         availability(no_gpu),
         forms(),
         list(models_here()),
-        list(in_results(kept(results_folder()), found)),
+        list(in_results(kept_if_readable(results_folder()), found)),
         saved_servers(read_config(config_path())),
         about["ram_total"],
         about["cpu"]["usable"],

@@ -12,7 +12,15 @@ from ..engines.events import EngineError
 from . import figures
 from .appending import Appender, LockedError
 from .clean import one_line
-from .places import Session, deleted_folder, list_sessions, locate, numbered, session_path
+from .places import (
+    Session,
+    deleted_folder,
+    list_sessions,
+    locate,
+    numbered,
+    reached,
+    session_path,
+)
 from .reading import recent
 from .saved import SavedTurn, saved_turns
 from .summary import session_metrics
@@ -85,10 +93,8 @@ def rename(name: str, new: str, folder: Path) -> Path:
 def delete(name: str, folder: Path) -> Path:
     """Moves the session to the deleted ones, whence `restore` takes it back."""
     path, bin_ = _named(name, folder), deleted_folder(folder)
-    try:
+    with reached(bin_):
         bin_.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise _refused(bin_, error) from None
     return _move(path, bin_ / path.name)
 
 
@@ -129,10 +135,8 @@ def _there(path: Path, text: str, folder: Path) -> Path:
 
 
 def _is_file(path: Path) -> bool:
-    try:
+    with reached(path):
         return path.is_file()
-    except OSError as error:
-        raise _refused(path, error) from None
 
 
 def _move(path: Path, wanted: Path) -> Path:
@@ -154,23 +158,15 @@ def _move(path: Path, wanted: Path) -> Path:
 @contextmanager
 def _held(path: Path) -> Iterator[Appender]:
     """The log, locked: nobody else appends to it meanwhile."""
-    try:
-        file = Appender(path, new=False)
-    except LockedError:
-        shown = one_line(path.stem)
-        raise EngineError(f"{shown} is open in a tokenhud.", "Close it there.") from None
-    except OSError as error:
-        raise _refused(path, error) from None
-    try:
+    with reached(path):
+        try:
+            file = Appender(path, new=False)
+        except LockedError:
+            shown = one_line(path.stem)
+            raise EngineError(f"{shown} is open in a tokenhud.", "Close it there.") from None
         with closing(file):
             yield file
-    except OSError as error:
-        raise _refused(path, error) from None
 
 
 def _torn(path: Path) -> Path:
     return path.with_name(f"{path.name}.torn")
-
-
-def _refused(path: Path, error: OSError) -> EngineError:
-    return EngineError(f"{one_line(str(path))} cannot be reached: {error.strerror}.")

@@ -57,9 +57,15 @@ def in_results(kept: Sequence[Saved], environment: dict[str, Any]) -> Iterator[M
 
 def machine_of(environment: dict[str, Any]) -> tuple[object, ...]:
     """What figures depend on, of a header's environment."""
-    about = environment.get("machine_info") or {}
-    cpu, gpu = about.get("cpu") or {}, about.get("gpu") or {}
+    about = _mapping(environment, "machine_info")
+    cpu, gpu = _mapping(about, "cpu"), _mapping(about, "gpu")
     return cpu.get("name"), cpu.get("usable"), gpu.get("name"), about.get("machine")
+
+
+def _mapping(of: dict[str, Any], name: str) -> dict[str, Any]:
+    """A log may hold anything there."""
+    value = of.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def closest(

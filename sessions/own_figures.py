@@ -9,7 +9,7 @@ from operator import attrgetter
 from ..engines.events import Loaded
 from ..engines.options import DRAFTERS, Spec
 from . import figures
-from .bench.saved_results import kept
+from .bench.saved_results import kept_if_readable
 from .clean import one_line
 from .machine import environment
 from .measured_here import MeasuredHere, closest, in_chat, in_results, speedup
@@ -21,7 +21,7 @@ Chosen = Callable[[Spec], object]  # what a command would have set for this spec
 
 def measured_here(records: Sequence[Record]) -> list[MeasuredHere]:
     """In a chat, then in the results that are kept, which takes a second or more."""
-    return [*in_chat(records), *in_results(kept(results_folder()), environment())]
+    return [*in_chat(records), *in_results(kept_if_readable(results_folder()), environment())]
 
 
 def changes_speed(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +64,9 @@ def session_path(name: str, folder: Path) -> Path:
     if not _is_name(stem):
         raise EngineError(f'"{one_line(name, 60)}" cannot be a session\'s name.', f"{_NAME_RULE}.")
     path = folder / (stem + SUFFIX)
-    if path.is_symlink() or path.resolve().parent != folder.resolve():
+    with reached(path):
+        leads_elsewhere = path.is_symlink() or path.resolve().parent != folder.resolve()
+    if leads_elsewhere:
         raise EngineError(f'"{stem}" is a link that leads elsewhere.', "Choose another name.")
     return path
 
@@ -71,8 +74,9 @@ def session_path(name: str, folder: Path) -> Path:
 def deleted_folder(folder: Path) -> Path:
     """Where deleted sessions of `folder` lie. Raises EngineError where a link leads elsewhere."""
     path = folder / DELETED
-    if path.is_symlink():
-        raise EngineError(f"{one_line(str(path))} is a link.", "Put a folder in its place.")
+    with reached(path):
+        if path.is_symlink():
+            raise EngineError(f"{one_line(str(path))} is a link.", "Put a folder in its place.")
     return path
 
 
@@ -85,10 +89,11 @@ def explicit_path(text: str) -> Path:
     shown = one_line(str(path))
     if not path.is_absolute() or not str(path).isprintable():
         raise EngineError(f"{shown} is not an absolute path.", "Begin with / or ~ .")
-    if not path.parent.is_dir():
-        raise EngineError(f"{one_line(str(path.parent))} is not a folder.", "Create it first.")
-    if path.is_dir():
-        raise EngineError(f"{shown} is a folder.", f"Name a file in it: {shown}/chat{SUFFIX}")
+    with reached(path):
+        if not path.parent.is_dir():
+            raise EngineError(f"{one_line(str(path.parent))} is not a folder.", "Create it first.")
+        if path.is_dir():
+            raise EngineError(f"{shown} is a folder.", f"Name a file in it: {shown}/chat{SUFFIX}")
     return path
 
 
@@ -100,6 +105,16 @@ def is_there(text: str) -> bool:
         return False
 
 
+@contextmanager
+def reached(path: Path) -> Iterator[None]:
+    """What the file system refuses meanwhile is told as an EngineError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        shown = one_line(str(path))
+        raise EngineError(f"{shown} cannot be reached: {error.strerror}.") from None
+
+
 def numbered(path: Path) -> Iterator[Path]:
     """`path`, then path-2, path-3, ...: for whoever must not overwrite."""
     yield path
@@ -108,12 +123,14 @@ def numbered(path: Path) -> Iterator[Path]:
 
 
 def list_sessions(folder: Path) -> list[Session]:
-    """Newest first; an unreadable folder has none. Opens no file."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [session for entry in entries if (session := _session(entry))]
-    except OSError:
-        return []
+    """Newest first; none where there is no folder yet. Opens no file. Raises EngineError where the
+    folder can't be read."""
+    with reached(folder):
+        try:
+            with os.scandir(folder) as entries:
+                found = [session for entry in entries if (session := _session(entry))]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
     return sorted(found, key=lambda each: (-each.modified, each.name))
 
 
@@ -123,6 +140,8 @@ def _session(entry: os.DirEntry[str]) -> Session | None:
         if stem == entry.name or not _is_name(stem) or not entry.is_file(follow_symlinks=False):
             return None
         status = entry.stat(follow_symlinks=False)
+    except PermissionError:  # the folder's, so for all in it
+        raise
     except OSError:  # deleted meanwhile
         return None
     return Session(stem, Path(entry.path), status.st_mtime, status.st_size)

@@ -17,7 +17,7 @@ from .trials import attempted
 from .turns import TurnMetrics
 from .verify import Verified, compare
 
-FEWEST = 2  # rounds, of which a ratio is told
+FEWEST = 2  # rounds, of which a ratio is told where a race has as many
 
 State = Literal["waits", "running", "replay"]
 Piece = tuple[str, bool]  # a token's text, and whether it was drafted
@@ -36,7 +36,8 @@ class Lane:
     turn: TurnMetrics = field(
         default_factory=TurnMetrics
     )  # of what is shown, as a whole where that is a replay
-    rates: tuple[float, ...] = ()  # decode tokens/s of the rounds so far
+    rounds: int = 0  # finished
+    rates: tuple[float, ...] = ()  # decode tokens/s of those that have one: of several steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Outcome:
     """The second method beside the first, round by round."""
 
     names: tuple[str, str]
-    ratio: Ratio  # of decode tokens/s
+    ratio: Ratio  # of decode tokens/s; no value where answers come in one step
     words: Verified | None  # whether the text is the same; None before both warm-ups
 
     @property
@@ -102,15 +103,16 @@ class RaceMeter:
         return View((one, other), self._shared_rounds, over, self._problem)
 
     def outcome(self) -> Outcome | None:
-        """None where there are fewer rounds than FEWEST."""
+        """None where fewer rounds than FEWEST are finished, or than there are to be."""
+        if self._shared_rounds < min(FEWEST, self._rounds):
+            return None
         one, other = (self._by_round(name) for name in self._names)
         both = sorted(one.keys() & other.keys())
-        if len(both) < FEWEST:
-            return None
         found = ratio([other[n] for n in both], [one[n] for n in both], paired=True)
-        return Outcome(self._names, found, self._words())
+        return Outcome(self._names, found, self.words())
 
-    def _words(self) -> Verified | None:
+    def words(self) -> Verified | None:
+        """Whether the text is the same; None before both warm-ups."""
         warm = [next((p for p in self._passes[n] if p.number == 0), None) for n in self._names]
         one, other = (each.events if each and each.finished else None for each in warm)
         if one is None or other is None:
@@ -120,12 +122,15 @@ class RaceMeter:
     @property
     def _shared_rounds(self) -> int:
         """Whether a rate could be told of them or not."""
-        done = [{p.number for p in self._passes[n] if p.number and p.finished} for n in self._names]
-        return len(done[0] & done[1])
+        one, other = ({each.number for each in self._finished(name)} for name in self._names)
+        return len(one & other)
+
+    def _finished(self, name: str) -> list[_Pass]:
+        """But the warm-up."""
+        return [each for each in self._passes[name] if each.number and each.finished]
 
     def _by_round(self, name: str) -> dict[int, float]:
-        whole = (each for each in self._passes[name] if each.number and each.finished)
-        rates = {each.number: each.meter.metrics().decode_rate for each in whole}
+        rates = {each.number: each.meter.metrics().decode_rate for each in self._finished(name)}
         return {number: rate for number, rate in rates.items() if rate}
 
     def _lane(self, name: str, elapsed: int, now_ns: int) -> Lane:
@@ -138,7 +143,8 @@ class RaceMeter:
         pieces, tokens = shown.until(elapsed)
         turn = shown.meter.metrics(now_ns)
         total = whole[-1].tokens if whole else self._any_total()
-        return Lane(name, state, shown.number, pieces, tokens, total, turn, rates)
+        rounds = len(self._finished(name))
+        return Lane(name, state, shown.number, pieces, tokens, total, turn, rounds, rates)
 
     def _any_total(self) -> int | None:
         """Of the other lane's answer, as the text is the same but for rounding."""

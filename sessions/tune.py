@@ -26,6 +26,7 @@ class Point:
     predicted: float | None
     measured: float | None
     decode_rate: float | None
+    tokens: int  # of its longest answer
 
 
 class Tuning:
@@ -82,6 +83,7 @@ def _point(gamma: int, runs: Sequence[Attempt], plain: Sequence[Attempt]) -> Poi
         costs(_events(runs), plain_ns).predicted,
         whole.decode_rate / base if whole.decode_rate and base else None,
         whole.decode_rate,
+        max((len(each.tokens) for each in runs), default=0),
     )
 
 

@@ -7,22 +7,19 @@ import os
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
-from tests.fakes import Beat, ScriptedEngine, words
+from tests.fakes import Beat
 from tests.saved import save, turn
+from tests.test_places import forbid
 from tests.test_tui_flow import HELD, Table, table
-from tokenhud.engines.options import Sampling, Spec
 from tokenhud.sessions import library
-from tokenhud.sessions.bench.asking import benchmark
-from tokenhud.sessions.bench.running import run_plan
 from tokenhud.sessions.library import Glance
-from tokenhud.sessions.places import Session, list_sessions
+from tokenhud.sessions.places import Session
 from tokenhud.tui.screens import session_search
 from tokenhud.tui.screens.results import ResultsScreen
 from tokenhud.tui.screens.session_table import NEAR, PAGE
@@ -59,6 +56,12 @@ class Browser:
         found = [*self.screen.query(f"#{of}").results(Static)]
         found = found or [*self.screen.query(f"#{of} Static").results(Static)]
         return "\n".join(str(each.render()) for each in found if each.display)
+
+    @property
+    def keys(self) -> set[str]:
+        """What stands at the foot."""
+        active = self.screen.active_bindings.values()
+        return {each.binding.description for each in active if each.binding.show and each.enabled}
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -221,6 +224,90 @@ async def test_for_ever_is_asked_twice_and_means_the_deleted_one(home: Path) -> 
         await at.until(lambda: at.names == ["x"])
 
 
+async def test_the_question_is_gone_once_the_cursor_moves(home: Path) -> None:
+    for name in ("x", "y"):
+        saved(home, name)
+        library.delete(name, home / "sessions")
+    async with browser(home, "f4") as at:
+        await at.press("x")
+        await at.until(lambda: len(at.names) == 2 and at.shown("preview"))
+        await at.press("d")
+        assert "for ever" in at.shown("said")
+        await at.press("down")
+        assert at.shown("said") == ""
+        await at.press("up", "d")
+        assert "for ever" in at.shown("said")
+        assert len(list((home / "sessions" / "deleted").glob("*.jsonl"))) == 2
+
+
+async def test_what_is_renamed_is_what_it_was_asked_of(home: Path) -> None:
+    saved(home, "aaa")
+    saved(home, "b", age=1)
+    async with browser(home, "f4") as at:
+        await at.until(lambda: len(at.names) == 2)
+        await at.press("r")
+        assert "A new name for aaa" in at.shown("said")
+        await at.type("c")
+        at.table.move_cursor(row=1)
+        await at.press("enter")
+        await at.until(lambda: at.names == ["c", "b"])
+
+
+async def test_end_leads_to_the_last_session_and_home_to_the_first(home: Path) -> None:
+    path = saved(home, "s0000")
+    for n in range(1, PAGE + 50):
+        os.link(path, path.with_name(f"s{n:04}.jsonl"))
+    async with browser(home, "f4") as at:
+        await at.until(lambda: at.names)
+        await at.press("end")
+        assert at.table.cursor_row == PAGE + 49
+        await at.press("home")
+        assert at.table.cursor_row == 0
+
+
+async def test_quick_keys_delete_one_after_the_other_and_take_them_back(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for age, name in enumerate("abcde"):
+        saved(home, name, age=age)
+    async with browser(home, "f4") as at:
+        await at.until(lambda: len(at.names) == 5)
+        with monkeypatch.context() as slow:
+            slow.setattr(at.screen, "list_again", lambda: None)
+            await at.press("down", "d", "d", "d")
+            assert at.names == ["a", "e"]
+        await at.pilot.press("u", "u")
+        await at.until(lambda: at.names == ["a", "c", "d", "e"])
+        await at.press("u")
+        await at.until(lambda: at.names == list("abcde"))
+        assert "Undo" not in at.keys
+
+
+async def test_only_keys_that_mean_something_stand_at_the_foot(home: Path) -> None:
+    async with browser(home, "f4") as at:
+        await at.until(lambda: "No session" in at.shown("preview"))
+        assert at.keys == {"Back", "Deleted"}
+        saved(home, "x")
+        at.screen.list_again()  # type: ignore[attr-defined]
+        await at.until(lambda: "Delete" in at.keys)
+        assert {"Load", "Search", "Rename", "Replay"} <= at.keys
+        await at.press("r")
+        assert at.keys == {"Back"}
+
+
+@pytest.mark.parametrize(("key", "of"), [("f4", "sessions"), ("f5", "results")])
+async def test_a_folder_that_refuses_is_told_and_not_called_empty(
+    home: Path, monkeypatch: pytest.MonkeyPatch, key: str, of: str
+) -> None:
+    async with browser(home, key) as at:
+        forbid(monkeypatch, home / of)
+        at.screen.list_again()  # type: ignore[attr-defined]
+        shown = "preview" if key == "f4" else "text"
+        await at.until(lambda: "Permission denied" in at.shown(shown))
+        assert "Permission denied" in at.shown("said")
+        await at.press("d", "x", "escape")
+
+
 @pytest.mark.parametrize(
     ("name", "another"),
     [
@@ -257,10 +344,10 @@ async def test_while_an_answer_streams_a_refused_line_is_kept(home: Path) -> Non
         await at.press("r")
         await at.type("y")
         await at.press("enter")
-        assert "waits for the answer" in at.shown("said")
+        assert "which is at work" in at.shown("said")
         await at.press("escape", "enter")
         assert chat.screen.prompt.text == "/load x"
-        assert "waits for the answer" in chat.hint
+        assert "which is at work" in chat.hint
 
 
 async def test_of_many_sessions_those_are_read_that_are_seen(
@@ -295,77 +382,3 @@ async def test_a_window_of_any_size_will_do(home: Path, key: str) -> None:
             await at.pilot.resize_terminal(*size)
             await at.press("right" if key == "f5" else "down")
         assert at.names
-
-
-# results
-
-
-def measured(folder: Path, *methods: str, ms: float = 25) -> Path:
-    plan, cases = benchmark(
-        ["code", "rewrite"], (), list(methods or ("plain", "suffix")), Spec(), Sampling()
-    )
-    engine = ScriptedEngine(words("one two three four five six", ms))
-    for _ in run_plan(engine, replace(plan, runs=3, warmup=1), cases, folder, idle=0):
-        pass
-    return folder
-
-
-async def test_results_are_listed_with_a_verdict_and_shown_in_tables_and_charts(home: Path) -> None:
-    measured(home / "results" / "a")
-    (home / "results" / "foreign").mkdir()
-    (home / "results" / "broken").mkdir()
-    (home / "results" / "broken" / "runs.jsonl").write_bytes(b"\x1f\x8b")
-    async with browser(home, "f5") as at:
-        await at.until(lambda: at.names == ["a", "foreign", "broken"] and at.cell(0, "rate"))
-        assert at.cell(0, "rate") == "40.0"
-        assert at.cell(0, "verdict") == "none is faster than plain"
-        assert "holds no result" in at.cell(1, "verdict")
-        assert "gzip" in at.cell(2, "verdict")
-        await at.until(lambda: "Decode, tok/s" in at.shown("text"))
-        assert "Decode by prompt" in at.shown("text")
-        await at.press("right")
-        await at.until(lambda: at.shown("text").startswith("Decode by prompt"))
-        assert at.shown("head").startswith("a · 2 of ")
-        await at.press("left", "left")
-        await at.until(lambda: "step by step" in at.shown("text"))
-        await at.press("enter")
-        await at.until(lambda: "Statistics: Decode" in at.shown("text"))
-        assert not at.table.display
-        await at.press("escape")
-        assert at.table.display
-        await at.press("down")
-        await at.until(lambda: at.shown("text") == "It holds no result.")
-
-
-async def test_two_results_are_compared(home: Path) -> None:
-    measured(home / "results" / "a", "plain")
-    measured(home / "results" / "b", "plain", ms=50)
-    async with browser(home, "f5") as at:
-        await at.until(lambda: len(at.names) == 2)
-        at.table.move_cursor(row=at.names.index("a"))
-        await at.press("space")
-        assert "✓ a" in at.names
-        at.table.move_cursor(row=at.names.index("b"))
-        await at.press("space", "c")
-        await at.until(lambda: "Verdict: regression" in at.shown("text"))
-        assert "There, the reference: a plain" in at.shown("text")
-        await at.press("escape")
-        await at.until(lambda: "Verdict" not in at.shown("text"))
-        assert isinstance(at.at.app.screen, ResultsScreen)
-
-
-async def test_a_result_is_deleted_taken_back_and_copied(home: Path) -> None:
-    path = measured(home / "results" / "it's a name")
-    async with browser(home, "f5") as at:
-        await at.until(lambda: at.names)
-        await at.press("y")
-        await at.until(lambda: "copied" in at.shown("said"))
-        assert at.at.app.clipboard.startswith("# Results")
-        await at.press("d")
-        await at.until(lambda: at.names == [])
-        assert "No result is kept" in at.shown("text")
-        assert not path.exists()
-        await at.press("u")
-        await at.until(lambda: at.names == ["it's a name"])
-        assert path.is_dir()
-        assert list_sessions(home / "sessions") == []

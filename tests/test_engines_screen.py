@@ -212,3 +212,15 @@ async def test_esc_goes_back_and_changes_nothing(tmp_path: Path) -> None:
         await at.pilot.pause()
         assert isinstance(at.app.screen, ChatScreen)
         assert at.app.chat.spec == before
+
+
+async def test_before_anything_is_known_it_says_that_it_looks(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(EnginesScreen, "_learn", lambda _: None)
+    app = TokenhudApp(chat_with(ScriptedEngine(), tmp_path / "sessions"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert isinstance(app.screen, ChatScreen)
+        app.screen.open_screen("engines")
+        await pilot.pause()
+        rows = Table(app, pilot).rows
+        assert rows[0] == "Looking …"
+        assert any("suffix" in each for each in rows)

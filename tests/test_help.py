@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.widgets import Input, OptionList, Static
+from textual.widgets._footer import FooterKey
 
 from tokenhud.engines.options import Spec
 from tokenhud.sessions.own_figures import CHOSEN, HOW, figure_lines, measured_here
@@ -165,7 +166,7 @@ async def test_f1_opens_with_the_first_steps_and_all_commands(at):
     assert all(f"/{name}" in told for name in NAMES)
     await at.keys("down")
     assert "twice quits" in at.page
-    await at.keys("down")
+    await at.keys("down", "down")
     assert at.page.startswith("/autoregressive")
     await at.keys("escape")
     assert not isinstance(at.app.screen, HelpScreen)
@@ -207,3 +208,13 @@ async def test_it_works_in_any_window(at):
         await at.pilot.resize_terminal(width, height)
         await at.keys("down")
     assert at.page.startswith("/")
+
+
+async def test_a_narrow_foot_has_the_way_back(chat):
+    app = TokenhudApp(chat)
+    async with app.run_test(size=(40, 24)) as pilot:
+        await pilot.pause()
+        app.screen.open_screen("help")
+        await pilot.pause()
+        keys = [each.region for each in app.screen.query(FooterKey) if each.key == "escape"]
+        assert [(each.x, each.right <= 40) for each in keys] == [(0, True)]

@@ -6,12 +6,15 @@ import pytest
 
 from tests.fakes import ScriptedEngine, chat_with, words
 from tests.saved import save, turn
+from tests.test_places import forbid
 from tokenhud.engines.events import Progress
 from tokenhud.tui.commands import grammar
 from tokenhud.tui.commands import library as library_commands
 from tokenhud.tui.commands.grammar import Call
 from tokenhud.tui.commands.jobs import interruptible
 from tokenhud.tui.commands.library import HITS_SHOWN, SESSIONS, TURNS_SHOWN
+from tokenhud.tui.commands.session import load
+from tokenhud.tui.commands.session import save as save_command
 
 
 @pytest.fixture
@@ -43,6 +46,17 @@ def test_the_saved_sessions_are_listed(chat, folder):
     for line in ("/sessions", "/sessions LIST"):
         told, _ = say(chat, line)
         assert "first  2 turns · smollm2 · plain · 40.0 tok/s" in told
+
+
+def test_a_folder_that_refuses_is_told_and_not_called_empty(chat, folder, monkeypatch):
+    save(folder, "x", turn(1, "Hi", ["a"]))
+    forbid(monkeypatch, folder)
+    verbs = ("", " list", " list deleted", " show x", " search hi", " rename x y", " delete x")
+    for line in (*verbs, " restore x", " purge x", " delete x --forever"):
+        assert "Permission denied" in say(chat, f"/sessions{line}")[0]
+    for reply in (save_command(chat, ("q",)), load(chat, ("q",)), load(chat, ())):
+        assert "Permission denied" in reply.text
+        assert not reply.ok
 
 
 def test_of_a_long_session_the_last_turns_are_shown(chat, folder):

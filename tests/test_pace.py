@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenhud.tui.chat.pace import LONGEST, Pace
-from tokenhud.tui.driver import PATIENCE, Echo
+from tokenhud.tui.driver import PATIENCE, Echo, _Decoder
 
 FRAME = 0.1
 CHEAP = 0.001  # processor seconds of a cheap frame
@@ -108,3 +108,20 @@ def test_a_timer_that_is_a_little_early_costs_no_frame(frame: float) -> None:
     pace.painted(0, 0)
     assert pace.due(frame * 0.9, 0, 0)
     assert not pace.due(frame * 0.4, 0, 0)
+
+
+@given(st.text(alphabet="ab\r\n~", max_size=30), st.integers(0, 40), st.lists(st.integers(0, 45)))
+def test_the_answer_of_the_terminal_is_taken_out_of_what_is_typed(text, at, cuts):
+    answer = "\x1b[?2026;2$y"
+    echo = Echo()
+    echo.answered()
+    assert echo.ask(0)
+    decoder = _Decoder(echo)
+    at = min(at, len(text))
+    data = (text[:at] + answer + text[at:]).encode()
+    edges = sorted({0, len(data), *(each for each in cuts if each < len(data) and each != at + 1)})
+    parts = [data[a:b] for a, b in pairwise(edges)]
+    if any(part.endswith((b"\x1b", b"\x1b[")) for part in parts):
+        return  # a key of its own, for all that can be known
+    assert "".join(map(decoder.decode, parts)) == text
+    assert not echo.open

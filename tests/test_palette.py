@@ -10,6 +10,7 @@ from textual.command import CommandInput, CommandList, CommandPalette
 from tokenhud.tui.app import TokenhudApp
 from tokenhud.tui.commands.help import COMMAND_KEYS
 from tokenhud.tui.commands.table import COMMANDS
+from tokenhud.tui.palette import Palette
 from tokenhud.tui.screens.help import HelpScreen
 
 from .fakes import ScriptedEngine, chat_with
@@ -113,3 +114,33 @@ async def test_what_is_refused_stands_in_the_input(at):
     await at.choose("retry")
     assert at.chat.prompt.text == "/retry"
     assert "no message to answer again" in str(at.chat.query_one("#hint").render())
+
+
+async def test_over_a_box_the_box_and_its_screen_close_first(at):
+    at.chat.open_screen("settings")
+    await at.pilot.pause()
+    await at.pilot.press("p", "end", "enter")  # a name is asked for, in a box over a box
+    before = at.app.chat.spec
+    await at.choose("help")
+    kinds = [type(each) for each in at.app.screen_stack]
+    assert kinds == [type(at.chat), HelpScreen]
+    await at.pilot.press("escape")
+    await at.pilot.pause()
+    assert at.app.screen is at.chat
+    assert at.app.chat.spec == before
+
+
+@pytest.mark.parametrize("size", [(20, 5), (40, 12), (80, 24)])
+async def test_the_words_and_the_list_are_in_sight_and_ctrl_c_closes_it(at, size):
+    await at.pilot.resize_terminal(*size)
+    at.app.push_screen(Palette(id="--command-palette"))
+    await at.pilot.pause()
+    await at.settled()
+    screen = at.app.screen
+    for kind in (CommandInput, CommandList):
+        row = screen.query_one(kind).content_region
+        assert row.height > 0
+        assert row.y < size[1]
+    await at.pilot.press("ctrl+c")
+    await at.pilot.pause()
+    assert at.app.screen is at.chat

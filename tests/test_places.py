@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 from tokenhud.engines.events import EngineError
 from tokenhud.sessions import places
 from tokenhud.sessions.places import (
+    deleted_folder,
     explicit_path,
     list_sessions,
     locate,
@@ -18,6 +23,25 @@ from tokenhud.sessions.places import (
     session_folder,
     session_path,
 )
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As a folder that this person may not enter, for root too."""
+
+    def refusing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(path: Any = ".", *args: Any, **named: Any) -> Any:
+            inside = Path(path).is_relative_to(folder)
+            if inside and (Path(path) != folder or real is not stat):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path, *args, **named)
+
+        return refuse
+
+    stat = Path.stat
+    monkeypatch.setattr(Path, "stat", refusing(stat))
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
 
 BAD_NAMES = [
     "../../x", "tmp/x", "a/b", ".", "..", "", "   ", "x" * 300, "字" * 100, "a\0b", "a\nb", "-rf",
@@ -84,6 +108,38 @@ def test_paths_that_are_refused(tmp_path: Path) -> None:
     for path in (str(tmp_path), f"{tmp_path}/none/x", f"{tmp_path}/a\0b", "~nobody-here/x", "x"):
         with pytest.raises(EngineError):
             explicit_path(path)
+
+
+def test_a_folder_that_refuses_is_told_and_not_called_empty(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "there.jsonl").touch()
+    forbid(monkeypatch, tmp_path)
+    for act in (
+        lambda: session_path("x", tmp_path),
+        lambda: deleted_folder(tmp_path),
+        lambda: explicit_path(f"{tmp_path}/x.jsonl"),
+        lambda: list_sessions(tmp_path),
+    ):
+        with pytest.raises(EngineError, match="cannot be reached: Permission denied"):
+            act()
+
+
+def test_a_folder_whose_files_may_only_be_named_is_not_called_empty(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Unseen(NamedTuple):
+        name: str = "x.jsonl"
+
+        def is_file(self, *, follow_symlinks: bool) -> bool:
+            return not follow_symlinks
+
+        def stat(self, **_: bool) -> None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "scandir", lambda _: nullcontext([Unseen()]))
+    with pytest.raises(EngineError, match="cannot be reached: Permission denied"):
+        list_sessions(tmp_path)
 
 
 def test_numbering_keeps_the_suffix() -> None:

@@ -81,7 +81,9 @@ def test_what_differs_now_can_be_saved_and_put_in_force_again(chat: Chat, path: 
     chat.set("length", 33)
     chat.set("seed", 4)
     chat.set("system", "Brief.")
-    assert told(chat, "/profile save mine").startswith("Profile mine: seed 4, length 33, system")
+    assert told(chat, "/profile save mine").startswith(
+        "Profile mine is saved: seed 4, length 33, system"
+    )
     assert read_config(path).profiles == {"mine": {"length": 33, "seed": 4, "system": "Brief."}}
     for name in ("length", "seed", "system"):
         chat.set(name, value_of(name, Spec(), Sampling(), None))
@@ -181,6 +183,20 @@ def test_names_complete_with_what_they_set(chat: Chat, path: Path):
     assert ("/profile mine", "length 3") in offered("/profile m")
     assert [line for line, _ in offered("/profile delete ")] == ["/profile delete mine"]
     assert "/profile speed" in [line for line, _ in offered("/profile ")]
+
+
+def test_a_profile_of_which_nothing_is_valid_is_not_in_force_and_says_why(chat: Chat, path: Path):
+    path.write_text("[profiles.odd]\nlength = 0\n[profiles.bare]\n[settings]\nseed = 'x'\n")
+    lines = told(chat, "/profile").splitlines()
+    assert not any(line.startswith(("* odd", "* bare")) for line in lines)
+    reply = type_line(chat, "/profile odd")
+    assert not reply.ok
+    assert reply.text.startswith("Profile odd sets nothing.")
+    assert "length is a whole number" in reply.text
+    assert "seed" not in reply.text, "only what is wrong with this one"
+    assert "nothing in it" in type_line(chat, "/profile bare").text
+    assert (chat.spec, chat.sampling) == (Spec(), Sampling())
+    assert "is deleted" in told(chat, "/profile delete odd")
 
 
 # servers

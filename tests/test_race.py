@@ -198,6 +198,33 @@ def test_the_ratio_grows_while_it_runs(tmp_path):
     assert live[0] == "suffix is 2.50 times plain (2 rounds in turns)"
 
 
+AT_ONCE = [Beat(("one two",), ms=40)]  # in one step, which has no rate
+
+
+def test_answers_in_one_step_have_no_ratio_but_words(tmp_path):
+    chat = chat_with(ScriptedEngine(AT_ONCE), tmp_path)
+    list(chat.ask("Count."))
+    said = raced(chat, "/race plain, suffix runs=2")
+    assert said == (
+        "suffix and plain: no ratio, as the answer came in one step · identical · 1 tokens"
+    )
+    meter = RaceMeter(NAMES, 2)
+    meter.add_all(chat.log.records)
+    view = meter.view(0)
+    assert view.over
+    assert [(lane.rounds, lane.rates) for lane in view.lanes] == [(2, ()), (2, ())]
+
+
+def test_one_round_has_a_ratio_and_no_winner(tmp_path):
+    chat = chat_with(ScriptedEngine(*ABBA), tmp_path)
+    list(chat.ask("Count."))
+    said = raced(chat, "/race plain, suffix runs=1")
+    assert said.startswith("suffix is 2.50 times plain")
+    assert "1 round in turns" in said
+    assert "identical · 6 tokens" in said
+    assert "sets it" not in said
+
+
 # both lanes at one moment
 
 
@@ -342,11 +369,21 @@ async def test_c_cancels_and_escape_goes_back(racing):
         assert "plain · running the warm-up" in await until(pilot, racing, "running")
         await pilot.press("c")
         await until(pilot, racing, "Cancelled.")
+        assert "enter" not in racing.screen.active_bindings, "there is no faster one to use"
         await pilot.press("escape")
         await racing.workers.wait_for_complete()
         await pilot.pause()
         assert racing.screen is racing.screen_stack[0]
     assert not racing.chat.busy
+
+
+async def test_cancelled_after_the_warm_ups_the_words_are_judged(racing):
+    racing.chat.engine._scripts[3:] = [[Beat(("one",), wait=True)]]
+    async with racing.run_test(size=(80, 24)) as pilot:
+        await send(pilot, racing, "/race plain, suffix")
+        await until(pilot, racing, "plain · running round 1")
+        await pilot.press("c")
+        assert "identical · 6 tokens" in await until(pilot, racing, "Cancelled.")
 
 
 async def test_leaving_the_screen_leaves_the_race_running(racing):

@@ -328,3 +328,62 @@ def test_the_screen_asks_for_nothing_but_lines(tmp_path: Path):
     screen = SettingsScreen(Desk(chat_with(ScriptedEngine(), tmp_path), run, lambda: 0))
     assert replace(screen.desk, run=run).run("/settings save").text == "done"
     assert lines == ["/settings save"]
+
+
+async def test_a_value_from_a_log_reaches_no_terminal_as_a_control_sequence(tmp_path: Path):
+    async with table(tmp_path) as at:
+        model = "evil\x1b]0;owned\x07"
+        at.chat.set("model", model)
+        at.screen._show()
+        await at.to("model")
+        await at.press("enter")
+        assert at.app.screen.query_one(Input).value == "evil\ufffd]0;owned\ufffd"
+        await at.press("enter")
+        assert at.chat.spec.model == model, "what was not typed over stays as it is"
+
+
+async def test_ctrl_c_leaves_a_box_and_the_clipboard(tmp_path: Path):
+    async with table(tmp_path) as at:
+        at.app._clipboard = "kept"
+        for key in ("enter", "p"):
+            await at.to("length")
+            await at.press(key, "ctrl+c")
+            assert at.screen
+        assert at.app.clipboard == "kept"
+        assert at.chat.sampling.length == 512
+
+
+async def test_a_low_window_shows_what_a_key_did(tmp_path: Path, path: Path):
+    async with table(tmp_path, (40, 12)) as at:
+        at.chat.set("length", 7)
+        await at.press("s")
+        title = at.screen.query_one("#title", Static)
+        assert "Chats begin with length 7" in str(title.render())
+        assert title.size.height > 1, "it wraps"
+        await at.pilot.resize_terminal(40, 30)
+        assert str(title.render()) == "Settings"
+        assert path.name in at.told
+
+
+async def test_the_end_of_a_long_path_is_in_sight(tmp_path: Path, monkeypatch):
+    path = tmp_path / ("long" * 20) / "config.toml"
+    path.parent.mkdir()
+    monkeypatch.setenv("TOKENHUD_CONFIG", str(path))
+    async with table(tmp_path) as at:
+        await at.press("s")
+        await at.pilot.pause()
+        about = at.screen.query_one("#about", Static)
+        shown = "".join(strip.text.strip() for strip in about.render_lines(about.outer_size.region))
+        assert shown.endswith("config.toml.")
+
+
+async def test_in_the_lowest_window_the_row_of_a_box_is_in_sight(tmp_path: Path):
+    async with table(tmp_path, (20, 5)) as at:
+        await at.to("length")
+        for key, kind in (("enter", Input), ("p", OptionList)):
+            await at.press(key)
+            await at.pilot.pause()
+            row = at.app.screen.query_one(kind).content_region
+            assert row.height > 0
+            assert row.bottom <= 5
+            await at.press("escape")

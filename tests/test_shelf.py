@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import ScriptedEngine, chat_with
+from tests.test_places import forbid
 from tokenhud.engines.events import EngineError, Progress
 from tokenhud.sessions.appending import Appender
-from tokenhud.sessions.bench.saved_results import kept, looked
+from tokenhud.sessions.bench.saved_results import kept, kept_if_readable, looked
 from tokenhud.sessions.bench.shelf import delete, find_result, restore
 from tokenhud.tui.commands import grammar
 from tokenhud.tui.commands.grammar import Call
@@ -86,6 +87,17 @@ def test_what_holds_no_result_is_told_with_its_fault(results):
     assert faults["empty"] == "It holds no result."
     assert "gzip" in faults["broken"]
     assert [each.path.name for each in kept(results)] == ["good"]
+
+
+def test_a_folder_that_refuses_is_told_and_not_called_empty(results, monkeypatch, tmp_path):
+    single(results, "x")
+    forbid(monkeypatch, results)
+    for verb in (lambda: kept(results), lambda: find_result("x", results)):
+        with pytest.raises(EngineError, match="cannot be reached: Permission denied"):
+            verb()
+    assert kept_if_readable(results) == []
+    for line in ("", " list", " list deleted", " show x", " delete x", " restore x"):
+        assert "Permission denied" in say(tmp_path, f"/results{line}")[0]
 
 
 def test_results_are_listed_shown_deleted_and_restored_by_lines(results, tmp_path):

@@ -272,7 +272,7 @@ def test_one_of_many_comparisons_must_be_further_beyond_noise():
 
     said = remarks(measured(speed, TURNS))
     assert not [each for each in said if each.startswith(("one: ", "suffix decodes slower"))]
-    assert "To tell that of one of 4 comparisons takes 7 passes; there are 5." in said
+    assert any("with 4 comparisons that takes 7 passes; there are 5." in each for each in said)
     assert any(each.startswith("all cases: suffix decodes") for each in said)
     three = replace(TURNS, methods=methods(["plain", "suffix", "ngram"]))
     assert not [each for each in remarks(measured(speed, three)) if each.startswith("all cases: ")]

@@ -255,3 +255,42 @@ def test_a_turn_without_an_answer_has_no_figure(tmp_path: Path) -> None:
     (row,) = rows(chat)
     assert {name for name, value in row.items() if value == "–"} == {*NAMES} - {"turn", "ended"}
     assert book(chat).entries[0].metrics() == TurnMetrics()
+
+
+def several(folder: Path) -> Chat:
+    chat = chat_with(ScriptedEngine(PLAIN, *[DRAFTED] * 9), folder, Spec(gamma=4))
+    list(chat.ask("plain"))
+    for drafter in ("suffix", "ngram", "lookup"):
+        chat.set("drafter", drafter)
+        for _ in range(3):
+            list(chat.ask(drafter))
+    return chat
+
+
+@pytest.mark.parametrize("height", [20, 24, 40])
+async def test_the_chart_has_room_beside_several_methods(tmp_path: Path, height: int) -> None:
+    async with screen(several(tmp_path), (80, height)) as (shown, pilot):
+        assert shown.query_one("#chart").size.height >= 10
+        assert "ms a step" in text(shown, "#chart")
+        assert table(shown).size.height >= 4
+        if height == 24:
+            assert text(shown, "#totals").endswith("and 2 more methods")
+        await pilot.resize_terminal(80, 12)
+        assert table(shown).size.height > 4, "where there is no chart the table has its room"
+
+
+async def test_beside_the_steps_the_turn_stays_in_sight_and_the_key_goes_back(
+    tmp_path: Path,
+) -> None:
+    async with screen(several(tmp_path), (80, 24)) as (shown, pilot):
+        keys = shown.active_bindings
+        assert keys["d"].binding.description == "Steps in numbers"
+        for row in (9, 5, 0):
+            table(shown).move_cursor(row=row)
+            await pilot.press("d")
+            await pilot.pause()
+            assert shown.active_bindings["d"].binding.description == "Chart"
+            top = table(shown).scroll_y
+            assert top <= row < top + table(shown).scrollable_content_region.height - 1
+            await pilot.press("d")
+            assert not shown.has_class("-steps")

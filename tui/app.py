@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from textual import constants
 from textual.app import App
-from textual.command import Provider
+from textual.command import CommandPalette, Provider
 from textual.driver import Driver
 
 from ..sessions.chat import Chat
@@ -94,6 +94,12 @@ class TokenhudApp(App[None]):
                 number = getattr(signal, name)
                 loop.add_signal_handler(number, self.leave, 128 + number)
 
+    def action_command_palette(self) -> None:
+        from .palette import Palette
+
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(Palette(id="--command-palette"))
+
     def prefer(self, name: str, value: str) -> None:
         """Raises EngineError where it holds now and cannot be remembered."""
         self.preferences = replace(self.preferences, **{name: value})
@@ -123,6 +129,8 @@ class TokenhudApp(App[None]):
 
     def leave(self, status: int = 0) -> None:
         """Ends the answer that streams, so that it is in the log, and then the app."""
+        with suppress(AttributeError):  # only our own driver asks the terminal anything
+            self._driver.ends_soon()  # type: ignore[union-attr]
         self.run_worker(self._leave(status), exit_on_error=False)
 
     async def _leave(self, status: int) -> None:

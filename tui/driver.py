@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
+from functools import partial
 from typing import IO, Any
 
 from textual._ansi_sequences import SYNC_END
@@ -18,18 +20,31 @@ from textual.messages import TerminalSupportsSynchronizedOutput
 ALT_ENTER = "\x1b[13;3u"
 QUERY = "\x1b[?2026$p"  # Textual asks it once; a terminal that answered will again
 PATIENCE = 10.0  # seconds after which a terminal that owes an answer is no longer asked
+_ANSWER = re.compile(r"\x1b\[\?2026;[0-9]\$y")
+_BEGUN = re.compile(r"\x1b\[\?[0-9;]*\$?\Z")
 FAREWELL = 0.5  # seconds in which it may still come, so that it is not typed into the shell
 
 
 class _Decoder:
     """A byte that is no UTF-8 becomes a mark. Alt+Enter as most terminals write it, which Textual
-    takes for Enter, becomes what the kitty protocol writes."""
+    takes for Enter, becomes what the kitty protocol writes. The answer to our own question is taken
+    out, wherever it stands: in a paste, Textual's parser would take text along with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, echo: Echo) -> None:
         self._decoder = getincrementaldecoder("utf-8")(errors="replace")
+        self._echo = echo
+        self._held = ""  # what may be the beginning of the answer
 
     def decode(self, data: bytes, final: bool = False) -> str:
-        return self._decoder.decode(data, final).replace("\x1b\r", ALT_ENTER)
+        text = self._held + self._decoder.decode(data, final).replace("\x1b\r", ALT_ENTER)
+        self._held = ""
+        if self._echo.open:
+            text, answers = _ANSWER.subn("", text, count=1)
+            if answers:
+                self._echo.answered()
+            elif begun := _BEGUN.search(text):
+                text, self._held = text[: begun.start()], begun[0]
+        return text
 
 
 class _Parser(XTermParser):
@@ -88,6 +103,10 @@ class Echo:
     def answered(self) -> None:
         self._answers, self._asked = True, None
 
+    def end(self) -> None:
+        """Asks no more; an open question stays open."""
+        self._answers = False
+
 
 class Driver(linux_driver.LinuxDriver):
     """Wrong input ends an app of Textual 8.2.8 with a traceback (its issue 6456), and so does a
@@ -108,7 +127,8 @@ class Driver(linux_driver.LinuxDriver):
         return self._written - self._output.taken or int(self._echo.open)
 
     def run_input_thread(self) -> None:
-        linux_driver.getincrementaldecoder = lambda _: _Decoder  # type: ignore[assignment, attr-defined]
+        decoder = partial(_Decoder, self._echo)
+        linux_driver.getincrementaldecoder = lambda _: decoder  # type: ignore[assignment, attr-defined]
         linux_driver.XTermParser = _Parser  # type: ignore[attr-defined]
         try:
             super().run_input_thread()
@@ -127,6 +147,10 @@ class Driver(linux_driver.LinuxDriver):
         if isinstance(message, TerminalSupportsSynchronizedOutput):
             self._echo.answered()
         super().process_message(message)
+
+    def ends_soon(self) -> None:
+        """What is asked now might be answered to the shell."""
+        self._echo.end()
 
     def stop_application_mode(self) -> None:
         ends = time.monotonic() + FAREWELL

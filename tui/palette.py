@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 from rich.text import Text
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.binding import Binding
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.markup import escape
 
 from .chat.screen import ChatScreen
@@ -14,7 +16,24 @@ from .commands.completing import value_now
 from .commands.grammar import Command
 from .commands.help import COMMAND_KEYS
 from .commands.matching import matching
-from .screens.frame import Frame
+
+
+class Palette(CommandPalette):
+    """With a row for the words in a window of any height, and the keys that close a box."""
+
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (14, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar = [
+        Binding("ctrl+c,super+c", "escape", "Leave it", show=False, priority=True),
+    ]
+    CSS = """
+    Palette.-short {
+        & > Vertical { margin-top: 0; }
+        & #--input, & #--input.--list-visible { border: none; }
+        & #--input Label { margin-top: 0; }
+        & CommandInput { height: 1; border: none; }
+        & CommandInput:focus { border: none; }
+    }
+    """
 
 
 class Commands(Provider):
@@ -48,13 +67,12 @@ class Commands(Provider):
         return Text.assemble(command.usage, ("".join(f"  {each}" for each in told), "not bold"))
 
     def _choose(self, command: Command) -> None:
-        """A screen over the chat hands the line to it as it closes."""
+        """In the chat: whatever lies over it closes first, boxes too."""
         more = any(not each.optional for each in command.arguments)
         line = f"/{command.name}" + (" " if more else "")
-        if isinstance(self.screen, Frame):
-            self.screen.dismiss(line)
-        else:
-            self._chat_screen.returned(line)
+        for over in reversed(self.app.screen_stack[1:]):
+            over.dismiss(None)
+        self.app.call_next(self._chat_screen.returned, line)
 
     @property
     def _chat_screen(self) -> ChatScreen:

@@ -53,15 +53,18 @@ def chat_in_terminal(
 
             tell(sys.stderr, "\n".join(config.problems))
             return plain_chat(chat)
-        return _full_screen(chat, config).run() or 0
+        app = _full_screen(chat, config)
+        app.run(mouse=not os.environ.get("STY"))  # GNU screen holds Esc back where it has a mouse
+        return app.return_code or 0
     finally:
         poller.stop()
         chat.close()
         saved = chat.log.left_at
         if saved:
             name = saved.stem if saved.parent == session_folder() else str(saved)
+            told = "Saved." if not chat.log.warning else "The end of this chat is not saved."
             with suppress(OSError):  # the terminal may be gone
-                tell(sys.stderr, f"Saved. To go on: tokenhud --load {shlex.quote(name)}")
+                tell(sys.stderr, f"{told} To go on: tokenhud --load {shlex.quote(name)}")
 
 
 def _full_screen(chat: Chat, config: Config) -> TokenhudApp:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from .. import figures
 from .comparison import TOTAL, Beside
 from .derived import cover, is_remote, memory, of_method, right
 from .result import Result
-from .standing import Best, besides, best_of_sweep, beyond
-from .statistics import FEWEST, NOISE, Ratio, summarise
+from .standing import Best, besides, best_of_sweep, beyond, passes_for
+from .statistics import FEWEST, Ratio, summarise
 from .words import interval, share
 
 OTHERS = 10.0  # percent of the machine in use by others from which figures suffer
@@ -51,8 +50,8 @@ def _fastest(result: Result, first: str, sides: Sequence[Beside]) -> Iterator[st
         else:
             tied[case] = tests
     if tied:
-        yield f"No method decodes faster than {first}, beyond noise, in {_listed(tied)}."
-        yield from _too_few(max(tied.values()), max(each.total.n_candidate for each in sides))
+        passes = max(each.total.n_candidate for each in sides)
+        yield _undecided(first, _listed(tied), max(tied.values()), passes)
 
 
 def _tests(sides: Sequence[Beside]) -> int:
@@ -60,13 +59,15 @@ def _tests(sides: Sequence[Beside]) -> int:
     return sum(len(each.cases) for each in sides)
 
 
-def _too_few(tests: int, passes: int) -> Iterator[str]:
+def _undecided(first: str, where: str, tests: int, passes: int) -> str:
     """Of n pairs no p is below 2**-n, and it counts as often as there are comparisons."""
-    fewest = math.ceil(math.log2(tests / NOISE))
-    if passes < fewest:
-        yield (
-            f"To tell that of one of {tests} comparisons takes {fewest} passes; there are {passes}."
-        )
+    fewest = passes_for(tests)
+    if passes >= fewest:
+        return f"No method decodes faster than {first}, beyond noise, in {where}."
+    return (
+        f"Whether one decodes faster than {first} in {where} cannot be told yet: with {tests} "
+        f"comparisons that takes {fewest} passes; there are {passes}."
+    )
 
 
 def _places(result: Result, sides: Sequence[Beside]) -> dict[str, dict[str, Ratio]]:

@@ -13,7 +13,7 @@ from typing import Any
 from ... import __version__
 from ...engines.events import EngineError
 from ..clean import one_line
-from ..places import DELETED
+from ..places import DELETED, reached
 from ..reading import read
 from ..records import Header
 from ..results import BK_FILE, KERNELS_FILE, KPI_FILES, PROFILE_FILE, SCALING, SCALING_FILE
@@ -47,17 +47,27 @@ class Saved:
 
 
 def kept(folder: Path) -> list[Saved]:
-    """Newest first; a folder that holds none is left out."""
+    """Newest first; a folder that holds none is left out. Raises EngineError where `folder` can't
+    be read."""
     return [each for each in looked(folder) if not each.fault]
+
+
+def kept_if_readable(folder: Path) -> list[Saved]:
+    """As `kept`, for what does without them."""
+    try:
+        return kept(folder)
+    except EngineError:
+        return []
 
 
 def looked(folder: Path) -> list[Saved]:
     """As `kept`, with the folders that hold none."""
-    try:
-        names = [each for each in folder.iterdir() if not each.name.startswith(".")]
-        folders = [each for each in names if each.is_dir() and each.name != DELETED]
-    except OSError:
-        return []
+    with reached(folder):
+        try:
+            names = [each for each in folder.iterdir() if not each.name.startswith(".")]
+            folders = [each for each in names if each.is_dir() and each.name != DELETED]
+        except (FileNotFoundError, NotADirectoryError):  # none is kept yet
+            return []
     found = map(_looked, folders)
     return sorted(found, key=lambda each: (each.created, each.path.name), reverse=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...engines.events import EngineError
 from ..appending import Appender, LockedError
 from ..clean import one_line
-from ..places import DELETED, deleted_folder, numbered
+from ..places import DELETED, deleted_folder, numbered, reached
 from ..typed_names import unquoted
 from .result import RAW
 
@@ -19,11 +19,10 @@ def find_result(text: str, folder: Path) -> Path:
     there is none."""
     name = unquoted(text)
     path = folder / name
-    inside = (
-        name not in ("", ".", "..", DELETED) and Path(name).name == name and not path.is_symlink()
-    )
-    if inside and path.is_dir():
-        return path
+    inside = name not in ("", ".", "..", DELETED) and Path(name).name == name
+    with reached(path):
+        if inside and not path.is_symlink() and path.is_dir():
+            return path
     near = get_close_matches(name, _names(folder), n=1)
     remedy = f"Did you mean {one_line(near[0])}?" if near else "/results list names them all."
     raise EngineError(f"There is no result {one_line(name, 60)}.", remedy)

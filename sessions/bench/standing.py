@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -40,6 +41,11 @@ def beyond(found: Ratio, tests: int = 1) -> Literal["faster", "slower", ""]:
     if found.high < 1 and found.p_lower is not None and found.p_lower * tests <= NOISE:
         return "slower"
     return ""
+
+
+def passes_for(tests: int) -> int:
+    """The fewest passes of which `beyond` can tell anything: of n pairs no p is below 2**-n."""
+    return max(FEWEST, math.ceil(math.log2(tests / NOISE)))
 
 
 def best_of_sweep(result: Result) -> Best | None:

@@ -24,9 +24,7 @@ LITTLE = 100_000_000  # bytes of a disk, below which chats and results may not f
 def places() -> Iterator[Check]:
     yield from map(_model, EMBEDDED)
     yield _cache(cache_folder())
-    sessions = session_folder()
-    told = f"{figures.counted(len(list_sessions(sessions)), 'session')} in "
-    yield _kept("sessions", sessions, told, "a chat is not saved unless /save PATH names a file")
+    yield _sessions(session_folder())
     yield _kept("results", results_folder(), "", "benchmarks need --out DIR")
     yield _config(read_config(config_path()))
 
@@ -77,6 +75,14 @@ def _cache(folder: Path) -> Check:
         return Check(GROUP, "cache", "fault", said, "Make room, or set TOKENHUD_CACHE.")
     had = "the model is converted" if ready else "the first start converts the model"
     return Check(GROUP, "cache", "ok", f"{shown}: {had}; {figures.size(free)} free.")
+
+
+def _sessions(folder: Path) -> Check:
+    try:
+        told = f"{figures.counted(len(list_sessions(folder)), 'session')} in "
+    except EngineError as error:
+        return Check(GROUP, "sessions", "warn", error.what, "Name a folder in TOKENHUD_HOME.")
+    return _kept("sessions", folder, told, "a chat is not saved unless /save PATH names a file")
 
 
 def _kept(name: str, folder: Path, told: str, otherwise: str) -> Check:

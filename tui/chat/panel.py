@@ -93,7 +93,7 @@ def _speed_words(seen: View) -> list[Word]:
     return [
         *([Word(_trial(seen), "SPEED")] if seen.answer.trial else []),
         Word(f"{_speed_now(seen)} tok/s {trend}".rstrip(), "tok/s", "main"),
-        Word(f"avg {figures.rate(seen.readings.session_rate)}", "this method"),
+        *([] if seen.answer.trial else [_average_word(seen)]),
         Word(f"TTFT {figures.elapsed(turn.ttft_ns)}", "first token"),
         Word(f"accepted {figures.percent(turn.acceptance)}", "accepted"),
         *([_gained(seen)] if turn.drafted and not seen.answer.trial else []),
@@ -137,10 +137,11 @@ def _joined(parts: Sequence[list[Row]], air: bool) -> list[Row]:
     return [*first, *(row for part in others for row in ([Row("", "")] if air else []) + part)]
 
 
-def loading(progress: Progress) -> str:
+def loading(progress: Progress, then: str) -> str:
+    """`then` is what a person may do about it."""
     share = figures.share(progress.done, progress.total)
-    done = f" {figures.gauge(share, 16)} {figures.percent(share)}" if progress.total else " …"
-    return f"{one_line(progress.stage, 40)}{done} · what you send now waits for it"
+    done = f" {figures.gauge(share, 8)} {figures.percent(share)}" if progress.total else " …"
+    return f"{then} · {one_line(progress.stage, 48)}{done}"
 
 
 def reading(prefill: Prefill) -> str:
@@ -156,7 +157,7 @@ def _speed(seen: View, width: int) -> list[Row]:
         Row("SPEED", _trial(seen) if trial else when, "title"),
         Row("", f"{_speed_now(seen)} tok/s", "main", "tok/s"),
         Row("", trend, "main", "speed over time"),
-        Row("this method", f"{figures.rate(seen.readings.session_rate)} tok/s"),
+        *([] if trial else [_average(seen)]),
         Row("first token", figures.elapsed(turn.ttft_ns)),
         Row("prefill", f"{figures.rate(turn.prefill_rate)} tok/s"),
         Row("answer", f"{answered} tok", spare=True),
@@ -166,6 +167,14 @@ def _speed(seen: View, width: int) -> list[Row]:
 def _trial(seen: View) -> str:
     trial = seen.answer.trial
     return one_line(f"{trial.purpose} {'now' if not seen.turn.stop else 'last'}") if trial else ""
+
+
+def _average_word(seen: View) -> Word:
+    return Word(f"avg {figures.rate(seen.readings.session_rate)}", "this method")
+
+
+def _average(seen: View) -> Row:
+    return Row("this method", f"{figures.rate(seen.readings.session_rate)} tok/s")
 
 
 def _speed_now(seen: View) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.text import Text
 from textual import events, on
 from textual.binding import Binding
 from textual.message import Message
@@ -12,6 +13,7 @@ from textual.strip import Strip
 from textual.widgets import TextArea
 
 from ...sessions.chat import Chat
+from ...sessions.clean import clean
 from ..commands import table as commands
 from .completion import Completion
 
@@ -64,6 +66,11 @@ class Prompt(TextArea):
         if self.content_size.width < 1:
             return Strip.blank(self.size.width)
         return super().render_line(y)
+
+    def get_line(self, line_index: int) -> Text:
+        """A pasted or recalled control character is kept in the text and never drawn."""
+        line = super().get_line(line_index)
+        return Text("".join(clean(each) or " " for each in line.plain), end="", no_wrap=True)
 
     async def _on_key(self, event: events.Key) -> None:
         if self._press(event.key):

@@ -23,7 +23,7 @@ from ...sessions import figures
 from ...sessions.chat import Chat
 from ..beside import fault
 from ..commands import table as commands
-from ..commands.grammar import Call, Live, Problem, Reply, Text, Told
+from ..commands.grammar import Call, Live, Problem, Reply, Text, Told, as_line
 from ..commands.jobs import interruptible
 from ..opening import Desk, opened
 from .actions import act
@@ -42,13 +42,16 @@ if TYPE_CHECKING:
 
 HUD_EVERY = 0.5  # seconds; faster figures cannot be read
 QUIT_WITHIN = 2.0  # seconds between two Ctrl+C
+LONG = 60.0  # seconds of a job, after which one key does not end it
+AGAIN_WITHIN = 4.0  # seconds between two such keys
 KEYS = (
-    *("Enter send", "/ commands", "F1 help", "F2 HUD", "F3 turns", "Ctrl+C twice quits"),
-    *("Tab figures", "Ctrl+J new line", "Ctrl+O copies", "F4 sessions", "F5 results"),
+    *("Enter send", "/ commands", "F1 help", "Tab explains figures", "Ctrl+C twice quits"),
+    *("F2 HUD", "F3 turns", "F4 sessions", "F5 results", "Ctrl+O copies", "Ctrl+J new line"),
 )
 LOADING = "loading the model; what you send now waits for it"
 STREAMING = "Esc cancels and keeps the text"
 WORKING = "Esc ends it"
+WAITS = "what you send now waits for it"
 
 
 class ChatScreen(Screen[None]):
@@ -80,6 +83,7 @@ class ChatScreen(Screen[None]):
         self._queued = Queued()
         self._worker: Worker[None] | None = None  # loads or answers; one at a time
         self._job: Told | None = None  # of a command, while the worker runs it
+        self._began, self._asked = 0.0, -AGAIN_WITHIN  # it, and whether to end it
         self._interrupt = threading.Event()  # ends it
         self._warned = ""
         self._ctrl_c = -QUIT_WITHIN
@@ -136,6 +140,7 @@ class ChatScreen(Screen[None]):
 
     @on(Prompt.Sent)
     def take_line(self, sent: Prompt.Sent) -> None:
+        self.transcript.follow()
         reply = self.run_line(sent.text)
         if not reply.ok:
             self.prompt.restore(sent.text)
@@ -150,29 +155,31 @@ class ChatScreen(Screen[None]):
                 self.send(text)
                 return Reply("")
             case Call() as call:
-                return self._run(call)
+                return self._run(call, line)
             case Problem(sentence):
                 return Reply(sentence, ok=False)
 
     def send(self, text: str) -> None:
         """Asks the model, now or once it is free."""
         if self.busy:
-            self._queued.put(text)
+            self._queued.put(as_line(text))
         else:
             self.chat.begin(text)
             self._work(self.chat.answer())
 
-    def _run(self, call: Call) -> Reply:
+    def _run(self, call: Call, line: str) -> Reply:
         reply = commands.run(self.chat, call)
         shown = (reply.action or "").startswith("show:")
         if reply.job and self.busy and not shown:
-            return Reply(f"/{call.command.name} waits until the model is free.", ok=False)
+            self._queued.put(line)
+            return Reply("")
         if reply.ok:
             act(self, reply)
         return reply
 
     def start(self, job: Told) -> None:
-        self._job = job
+        self._interrupt.clear()
+        self._job, self._began = job, time.monotonic()
         self._work(self._told(job))
 
     def prefer(self, name: str, value: str) -> None:
@@ -207,7 +214,6 @@ class ChatScreen(Screen[None]):
 
     def _told(self, job: Told) -> Told:
         """Runs in the worker's thread, so the screen is asked to write what comes."""
-        self._interrupt.clear()
         for told in interruptible(job, self._interrupt):
             match told:
                 case Progress():
@@ -217,8 +223,6 @@ class ChatScreen(Screen[None]):
                 case str():
                     self.app.call_from_thread(self.scribe.say, told)
             yield told
-        self.scribe.readings.progress = None
-        self.app.call_from_thread(self.scribe.end_live)
 
     def _work(self, stream: Iterator[object]) -> None:
         drain: partial[None] = partial(_drain, stream)
@@ -228,19 +232,32 @@ class ChatScreen(Screen[None]):
     def next_in_queue(self, change: Worker.StateChanged) -> None:
         if change.worker is not self._worker or not change.worker.is_finished:
             return
+        if self._job:
+            self.scribe.end_job()
         self._worker = self._job = None
         self._hud_due = 0.0  # the last figures of an answer are shown at once
         if change.state is WorkerState.ERROR:
             self._tell_bug(change.worker.error)
         waiting = self._queued.take()
         if waiting is not None:
-            self.send(waiting)
+            self.returned(waiting)
         self.paint()
 
     def stop(self) -> None:
         """Nothing that waits will be sent, and what runs is cancelled."""
         self._queued.clear()
         self.cancel()
+
+    def _cancel_by_key(self) -> None:
+        """Of what has run for long a second press is asked for."""
+        now = time.monotonic()
+        long = self._job is not None and now - self._began > LONG
+        if long and now - self._asked > AGAIN_WITHIN:
+            self._asked = now
+            self._hint.warn("It has run for long: press again to end it. What it measured is kept.")
+            self._show_hint()
+        else:
+            self.cancel()
 
     def cancel(self) -> None:
         self._interrupt.set()
@@ -265,7 +282,7 @@ class ChatScreen(Screen[None]):
             self.app.copy_to_clipboard(selected)
             self.clear_selection()
         elif self.answering:
-            self.cancel()
+            self._cancel_by_key()
         elif self.prompt.text:
             self.prompt.clear_to_history()
             self._hint.warn("Cleared; Up brings it back.")
@@ -284,7 +301,7 @@ class ChatScreen(Screen[None]):
         elif self.prompt.refused:
             self.prompt.clear_to_history()
         elif self.busy:
-            self.cancel()
+            self._cancel_by_key()
 
     def action_copy_answer(self) -> None:
         reply = self.run_line("/copy answer")
@@ -340,7 +357,7 @@ class ChatScreen(Screen[None]):
         if self.hud.folded:
             return "window too small for the HUD"
         if readings.progress:
-            return loading(readings.progress)
+            return loading(readings.progress, WORKING if self._job else WAITS)
         if readings.prefill:
             return f"{reading(readings.prefill)} · {STREAMING}"
         if self.busy:

@@ -10,6 +10,8 @@ from ...sessions.chat import Chat
 from ...sessions.clean import one_line
 from ...sessions.conversation import Exchange
 from ...sessions.records import Record, TrialGate, Turn
+from ...sessions.saved import saved_turns
+from ...sessions.turns import TurnMetrics
 from .readings import Readings
 from .steps import HEADER, step_line
 from .transcript import Answer, Note, Transcript
@@ -65,8 +67,14 @@ class Scribe:
     def end_live(self) -> None:
         self._live = None
 
+    def end_job(self) -> None:
+        self.readings.progress = None
+        self.end_live()
+
     def rewrite(self, chat: Chat) -> None:
         """The conversation as it stands now, after turns were taken back or a log was loaded."""
+        if chat.log.records is self._records:
+            self.catch_up(self._records)
         self._transcript.clear()
         if chat.log.records is not self._records:  # a log was loaded: its figures come with it
             self._records = chat.log.records
@@ -74,24 +82,24 @@ class Scribe:
         self._read = len(self._records)
         self._answer = None
         self._transcript.fold(len(chat.exchanges[:-REWRITTEN]))
+        costs = {each.turn.turn_id: each.metrics for each in saved_turns(self._records)}
         for exchange in chat.exchanges[-REWRITTEN:]:
-            self._rewrite_turn(exchange)
+            self._rewrite_turn(exchange, costs.get(exchange.turn_id))
 
-    def _rewrite_turn(self, exchange: Exchange) -> None:
+    def _rewrite_turn(self, exchange: Exchange, cost: TurnMetrics | None) -> None:
         answer = Answer()
         answer.append(exchange.answer)
         answer.finish()
         self._transcript.add(Note(exchange.user, "user", MARK))
         self._transcript.add(answer)
-        if exchange.reason not in ("stop", None):
-            self._transcript.add(Note(str(exchange.reason), "dim", tight=True))
+        if cost and exchange.reason:
+            self._transcript.add(Note(figures.turn_line(cost), "dim"))
 
     def _write(self, record: Record) -> None:
         match record:
             case Turn():
                 self._answer = Answer()
                 self._transcript.add(Note(record.text, "user", MARK))
-                self._transcript.add(self._answer)
                 self._transcript.following = True
             case Loaded():
                 took = figures.elapsed(record.load_ns)
@@ -122,8 +130,14 @@ class Scribe:
 
     def _add(self, text: str, drafted: bool = False) -> None:
         if self._answer:
+            self._show_answer(self._answer)
             self._answer.append(text, drafted)
             self._transcript.changed()
+
+    def _show_answer(self, answer: Answer) -> None:
+        """Once it begins: what is noted before that stands over it."""
+        if answer not in self._transcript.entries:
+            self._transcript.add(answer)
 
     def _explain(self, notes: Sequence[str]) -> None:
         """Why figures of a server are absent, each once."""
@@ -163,11 +177,12 @@ class Scribe:
             self._preview = None
         answer, self._answer = self._answer, None
         if answer:
+            self._show_answer(answer)
             answer.append(stop.tail)
             answer.finish()
             self._transcript.changed()
             turn, gain = self.readings.meter.metrics(), self.readings.measured.speedup
-            self._transcript.add(Note(figures.turn_line(turn, gain), "dim"))
+            self._transcript.add(Note(figures.turn_line(turn, gain), "dim"), after=answer)
         elif stop.reason == "cancelled":
             self.say("Loading is cancelled; the next message starts it again.")
         if stop.reason == "error":

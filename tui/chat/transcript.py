@@ -138,8 +138,10 @@ class Transcript(ScrollView, can_focus=False):
         if way != self._origin:
             self._origin, self._paper, self._stale = way, None, True
 
-    def add(self, entry: Entry) -> None:
-        self.entries.append(entry)
+    def add(self, entry: Entry, after: Entry | None = None) -> None:
+        """At the end, or behind the entry `after`."""
+        at = self.entries.index(after) + 1 if after in self.entries else len(self.entries)
+        self.entries.insert(at, entry)
         if len(self.entries) > KEPT + FOLD and self.following:
             answers = sum(isinstance(each, Answer) for each in self.entries[:FOLD])
             del self.entries[:FOLD]

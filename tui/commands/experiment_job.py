@@ -23,6 +23,7 @@ from ...sessions.trials import CancelledError
 from ..headless.experiment_words import doing, notice
 from ..headless.standings import standings
 from .grammar import Live, Reply, Said, Told
+from .jobs import CANCELLED
 from .trial import told
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _ran(chat: Chat, plan: Plan, cases: Sequence[Case], ending: Ending) -> Told:
     try:
         found = yield from _measured(chat, plan, cases, folder)
     except CancelledError:
-        yield f"Cancelled; what was measured is kept in {one_line(str(folder))}"
+        yield f"{CANCELLED}; what was measured is kept in {one_line(str(folder))}"
         return
     finally:
         yield from _reloaded(chat, plan, cases)

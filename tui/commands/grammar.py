@@ -4,7 +4,7 @@ parsing, hints, completion and help all follow from that."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -118,7 +118,7 @@ class Problem:
     sentence: str
 
 
-_NAME = re.compile(r"/([A-Za-z_]+)(?:\s+|$)")
+_NAME = re.compile(r"/([A-Za-z_][A-Za-z_0-9]*)(?:\s+|$)")
 _HYPHENED = re.compile(r"/([A-Za-z_-]+)(?:\s+|$)")
 AS_TEXT = "To send it as text, begin with // or a space."
 
@@ -143,10 +143,20 @@ def named(commands: Sequence[Command]) -> dict[str, Command]:
     return {name: each for each in commands for name in (each.name, *each.aliases)}
 
 
+def as_line(text: str) -> str:
+    """What is typed to send `text` to the model."""
+    return f"/{text}" if text.startswith("/") else text
+
+
+def at_work(what: str) -> str:
+    """A refusal that holds until the answer, or the trial, is at its end."""
+    return f"/{what} needs the model, which is at work: Enter tries again, Esc ends that work."
+
+
 def run(chat: Chat, call: Call) -> Reply:
     command = call.command
     if command.idle and chat.busy:
-        return Reply(f"/{command.name} waits for the answer; Esc cancels it.", ok=False)
+        return Reply(at_work(command.name), ok=False)
     try:
         values = _values(command, call.rest)
     except ArgumentError as error:
@@ -215,9 +225,14 @@ def text(
     return Argument(name, takes, lambda given: given, (), optional, True, complete)
 
 
-def _meant(line: str, known: Collection[str]) -> str:
+def _meant(line: str, known: Mapping[str, Command]) -> str:
     """The line's beginning with the name that was meant: one written with a hyphen or a space for
-    its underscore, else one that is spelled nearly so."""
+    its underscore, or left out before its value, else one that is spelled nearly so."""
+    named_so = _NAME.match(line)
+    value = named_so[1].lower() if named_so else ""
+    for command in known.values():
+        if command.arguments and value in command.arguments[0].words:
+            return f"/{command.name} {value}"
     match = _HYPHENED.match(line)
     if not match:
         return ""
@@ -227,7 +242,7 @@ def _meant(line: str, known: Collection[str]) -> str:
         return f"/{joined}"
     if "-" in match[1]:
         return f"/{word}" if word in known else ""
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"/{near[0]}" if near else ""
 
 

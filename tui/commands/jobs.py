@@ -8,6 +8,8 @@ from collections.abc import Generator
 from ...sessions.trials import CancelledError
 from .grammar import Told
 
+CANCELLED = "Cancelled"  # so begins what a job says that was cancelled
+
 
 def interruptible(job: Told, interrupt: threading.Event) -> Told:
     """What `job` says. An engine that is cancelled ends a job by itself; where none is at work,
@@ -20,6 +22,6 @@ def interruptible(job: Told, interrupt: threading.Event) -> Told:
                 told = job.throw(CancelledError())
         except (StopIteration, CancelledError):
             return
-        if isinstance(told, str):  # it has said itself that it was cancelled
+        if isinstance(told, str) and told.startswith(CANCELLED):
             interrupt.clear()
         yield told

@@ -36,7 +36,7 @@ def sessions(chat: Chat, values: tuple[Value, ...]) -> Reply:
     if not rest and verb != "list":
         return Reply(f"It is /sessions {verb} {_TAKES[verb]}.", ok=False)
     if verb in _CHANGING and chat.busy:
-        return Reply(f"/sessions {verb} waits for the answer; Esc cancels it.", ok=False)
+        return Reply(grammar.at_work(f"sessions {verb}"), ok=False)
     try:
         reply = _VERBS[verb](chat, rest)
     except EngineError as error:

@@ -24,13 +24,18 @@ def matching(
     ranked = [(_either(typed, names(each), about(each)), each) for each in items]
     found = [(each, item) for each, item in ranked if each is not None]
     close = [each for each in found if each[0] < SCATTERED]
-    return sorted(close or found, key=lambda each: each[0])
+    return sorted(close or found, key=lambda each: (each[0], _length(each[0], names(each[1]))))
 
 
 def rank(typed: str, names: Sequence[str]) -> int | None:
     """0 where `typed` is the first of `names`, more for what is less alike, None for none."""
     ranks = [_rank(typed.casefold(), name.casefold(), also=n > 0) for n, name in enumerate(names)]
     return min((each for each in ranks if each is not None), default=None)
+
+
+def _length(rank: int, names: Sequence[str]) -> int:
+    """What is within a short name is more of it than of a long one."""
+    return len(names[0]) if rank == WITHIN else 0
 
 
 def _either(typed: str, names: Sequence[str], about: str) -> int | None:

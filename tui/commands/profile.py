@@ -34,7 +34,8 @@ def profile_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
             case "delete":
                 return _delete(config, name)
             case _:
-                return _apply(chat, verb, profile(config, verb))
+                wanted = profile(config, verb)
+                return _apply(chat, verb, wanted) if wanted else _empty(config, verb)
     except EngineError as error:
         return Reply(str(error), ok=False)
 
@@ -53,9 +54,9 @@ def settings_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
 
 
 def in_force(chat: Chat, wanted: Mapping[str, Value]) -> bool:
-    """Whether all that a profile sets is as it sets it."""
+    """Whether all that a profile sets is as it sets it; never, where it sets nothing."""
     now = {name: value_of(name, chat.spec, chat.sampling, chat.system) for name in wanted}
-    return now == wanted
+    return bool(wanted) and now == wanted
 
 
 def profiles_text(chat: Chat, config: Config) -> str:
@@ -112,6 +113,13 @@ def _takes(chat: Chat, name: str, value: Value) -> bool:
     return hasattr(Sampling, name) and value == getattr(NEUTRAL, name)
 
 
+def _empty(config: Config, name: str) -> Reply:
+    """Why a profile sets nothing: what the file says is left out."""
+    why = [each for each in config.problems if f"[profiles.{name}]" in each]
+    why = why or [f"There is nothing in it in {one_line(str(config.path))}."]
+    return Reply("\n".join([f"Profile {name} sets nothing.", *why]), ok=False)
+
+
 def _save(chat: Chat, config: Config, name: str) -> Reply:
     if problem := profile_name_problem(name):
         return Reply(f"{one_line(name, 40)!r} {problem}. Example: /profile save mine", ok=False)
@@ -120,7 +128,7 @@ def _save(chat: Chat, config: Config, name: str) -> Reply:
         return Reply("All is as built in, so there is nothing to save.", ok=False)
     save_profile(config.path, name, wanted)
     again = " in place of what it was" if name in profiles(config) else ""
-    return Reply(f"Profile {name}{again}: {listed(wanted)}.")
+    return Reply(f"Profile {name} is saved{again}: {listed(wanted)}.")
 
 
 def _delete(config: Config, name: str) -> Reply:

@@ -47,7 +47,7 @@ def save(chat: Chat, values: tuple[Value, ...]) -> Reply:
 
 def load(chat: Chat, values: tuple[Value, ...]) -> Reply:
     if not values:
-        return Reply(_listing(), "show:sessions:")
+        return _listing()
     try:
         log = Log.open(find_session(str(values[0]), session_folder()))
     except EngineError as error:
@@ -57,9 +57,13 @@ def load(chat: Chat, values: tuple[Value, ...]) -> Reply:
     return Reply("\n".join(lines), "reload")
 
 
-def _listing() -> str:
-    sessions = list_sessions(session_folder())
-    return names(sessions[:LISTED], len(sessions) - LISTED) or NONE_SAVED
+def _listing() -> Reply:
+    try:
+        sessions = list_sessions(session_folder())
+    except EngineError as error:
+        return Reply(str(error), ok=False)
+    listed = names(sessions[:LISTED], len(sessions) - LISTED) or NONE_SAVED
+    return Reply(listed, "show:sessions:")
 
 
 def _problems(log: Log) -> list[str]:

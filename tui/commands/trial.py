@@ -16,8 +16,11 @@ from ...sessions.verify import Verified, verify
 from ..headless.experiment_words import drawn
 from . import grammar
 from .grammar import Command, Live, Reply, Told, Value
+from .jobs import CANCELLED
 
 FEWEST = 2  # points of a chart
+ENOUGH = 16  # tokens of an answer, from which on a γ is recommended
+TOO_SHORT = f"The answer has under {ENOUGH} tokens: too few to choose γ by. Ask for a longer one."
 
 
 def verify_command(chat: Chat, values: tuple[Value, ...]) -> Reply:
@@ -67,7 +70,7 @@ def told(job: Told) -> Told:
     except EngineError as error:
         yield str(error)
     except CancelledError:
-        yield "Cancelled."
+        yield f"{CANCELLED}."
 
 
 def _verify(chat: Chat, drafters: Sequence[str]) -> Told:
@@ -92,6 +95,8 @@ def _tune(chat: Chat, gammas: Sequence[int]) -> Told:
 def tune_table(drafter: str, points: Sequence[Point]) -> str:
     """γ by γ, the predicted speed-up beside the measured one, and what follows from it."""
     rows = _rows(drafter, points)
+    if max(each.tokens for each in points) < ENOUGH:
+        return "\n".join([*rows, TOO_SHORT])
     best = max(points, key=lambda each: each.measured or 0)
     if (best.measured or 0) > 1:
         rows.append(f"Best here: γ {best.gamma}. /gamma {best.gamma} sets it.")

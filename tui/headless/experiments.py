@@ -25,7 +25,7 @@ from ...sessions.bench.running import run_plan
 from ...sessions.bench.runs import Run
 from ...sessions.bench.written import Report
 from ...sessions.clean import one_line
-from ...sessions.places import is_there, results_folder, session_folder, session_path
+from ...sessions.places import is_there, list_sessions, results_folder, session_folder, session_path
 from ...sessions.trials import CancelledError
 from .experiment_words import doing, notice
 from .plain import cancelled_by_interrupt, end_progress, progress, tell, until_reader_leaves
@@ -221,6 +221,7 @@ def _file(text: str) -> Path:
     """A path, or the session of this name. Raises EngineError where there is none."""
     found = _existing(text)
     if found is None:
+        list_sessions(session_folder())  # raises where it may be there and can't be read
         raise EngineError(
             f"There is no log {one_line(text, 80)}.", "`tokenhud sessions` lists them."
         )
@@ -235,4 +236,4 @@ def _existing(text: str) -> Path | None:
         named = session_path(text, session_folder())
     except EngineError:
         return None
-    return next((each for each in (named, results_folder() / text) if each.exists()), None)
+    return next((each for each in (named, results_folder() / text) if is_there(str(each))), None)

@@ -44,7 +44,7 @@ def _costs(result: Result, title: str) -> Table:
                 figures.size(sum(held) if held else None),
             )
         )
-    head = ("method", "tok/s", f"× {result.methods[0]}", "TTFT", "kept", "memory")
+    head = ("method", "tok/s", f"× {result.methods[0]}", "TTFT", "accepted", "memory")
     return Table(title, head, rows, _left_out(result))
 
 
@@ -66,8 +66,11 @@ def _answered(result: Result) -> list[str]:
 
 
 def _over_first(result: Result, method: str) -> str:
+    """Of one pass alone nothing is said."""
     found = ratio_of(result, method)
-    return times(found) if found else "1"
+    if found is None:
+        return "1"
+    return times(found) if found.low is not None else figures.ABSENT
 
 
 def _left_out(result: Result) -> list[str]:

@@ -47,6 +47,7 @@ RUNS, NEXT, CANNOT = "●", "○", "×"
 MARKS = {"runs": RUNS, "next": NEXT, "": " "}
 LEGEND = f"{RUNS} runs now  {NEXT} from the next answer  {CANNOT} cannot run here"
 PLACEHOLDER = "http://host:port of a server, then Enter"
+LOOKING = "Looking …"
 NOWHERE = "Not measured here: /compare measures what can run."
 
 
@@ -111,7 +112,7 @@ class EnginesScreen(Frame):
 
     def _show(self) -> None:
         """Rows anew; the highlight stays on its row, and begins on what runs now."""
-        if not self.is_mounted:
+        if not self.is_attached:
             return
         rows = self.query_one(OptionList)
         before = rows.highlighted_option.id if rows.highlighted_option else None
@@ -136,6 +137,8 @@ class EnginesScreen(Frame):
         yield from servers(list(dict.fromkeys(urls)), running)
 
     def _options(self) -> Iterator[Option]:
+        if self._around is None:
+            yield Option(LOOKING, disabled=True)
         for section, rows in groupby(self._choices.items(), lambda each: each[1].section):
             yield Option(Text(section.upper(), "bold"), disabled=True)
             yield from (Option(self._row(choice), key) for key, choice in rows)
@@ -187,7 +190,7 @@ class EnginesScreen(Frame):
     def _tell_now(self) -> None:
         now = ["", "RUNS NOW", *now_lines(self.desk.chat)]
         self.query_one("#now", Static).update(Text("\n".join(now)))
-        told = advised(suggestions(self._known)) if self._known else ["", "Looking …"]
+        told = advised(suggestions(self._known)) if self._known else ["", LOOKING]
         self.query_one("#advice", Static).update(Text("\n".join(told)))
         self._highlighted()
 

@@ -8,12 +8,13 @@ from typing import ClassVar
 from rich.table import Table
 from rich.text import Text
 from textual import on
-from textual.binding import Binding
+from textual.binding import ActiveBinding, Binding
 from textual.containers import Container, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from ...sessions.definitions import DEFINITIONS
 from ...sessions.measured_here import MeasuredHere
 from ...sessions.own_figures import changes_speed, figure_lines, measured_here
 from ..beside import beside
@@ -28,6 +29,7 @@ from .frame import Frame
 PAGES = {
     "First steps": tuple((f"{n}.", step) for n, step in enumerate(FIRST_STEPS, start=1)),
     "Keys": KEYS,
+    "Figures": tuple(DEFINITIONS.items()),
 }
 
 
@@ -48,6 +50,12 @@ class HelpScreen(Frame):
     def __init__(self, desk: Desk, argument: str = "") -> None:
         super().__init__(desk, argument)
         self._here: list[MeasuredHere] | None = None  # once it is read
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """The way back first: a narrow foot cuts off the last."""
+        found = super().active_bindings
+        return {key: found[key] for key in ("escape", *found) if key in found}
 
     def body(self) -> list[Widget]:
         rows = OptionList(id="names", markup=False)
@@ -117,7 +125,7 @@ class HelpScreen(Frame):
             lambda each: each.summary,
         )
         yield from (self._row(each) for _, each in found)
-        yield from (Option(name, id=name) for name in PAGES if typed.lower() in name.lower())
+        yield from (Option(name, id=name) for name in PAGES if _rows_with(name, typed))
 
     def _row(self, command: Command) -> Option:
         now = value_now(command, self.desk.chat)
@@ -125,7 +133,7 @@ class HelpScreen(Frame):
 
     def _page(self, name: str) -> Text | Table:
         if name in PAGES:
-            return _in_columns(PAGES[name])
+            return _in_columns(_rows_with(name, self.query_one(Input).value.strip()))
         command, chat = named(commands.COMMANDS)[name], self.desk.chat
         lines = [about(command, chat)]
         if self._here is not None:
@@ -134,6 +142,14 @@ class HelpScreen(Frame):
         elif changes_speed(name):
             lines += ["", "Reading what was measured on this machine …"]
         return Text("\n".join(lines))
+
+
+def _rows_with(page: str, typed: str) -> Sequence[tuple[str, str]]:
+    """Those that have what is typed; all of a page that is called so."""
+    rows = PAGES[page]
+    if typed.lower() in page.lower():
+        return rows
+    return [row for row in rows if typed.lower() in " ".join(row).lower()]
 
 
 def _in_columns(rows: Sequence[tuple[str, str]]) -> Table:

@@ -55,6 +55,7 @@ class RaceScreen(Frame):
         self._replay_from: int | None = None
         self._cancelling = False
         self._over = False
+        self._keys = (False, False)  # what they depended on when they were last shown
 
     def body(self) -> list[Widget]:
         return [Horizontal(*self._lanes, id="lanes"), self._verdict]
@@ -80,13 +81,16 @@ class RaceScreen(Frame):
             lane.show(seen, self._rounds)
         self._judge(view)
         self._tell(view)
-        if view.over != self._over:
-            self._over = view.over
+        keys = view.over, self._won
+        if keys != self._keys:
+            self._over, self._keys = view.over, keys
             self.refresh_bindings()
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool:
         """Which keys mean something now, and so stand at the foot."""
-        if action in ("back", "replay", "adopt"):
+        if action == "adopt":
+            return self._over and self._won
+        if action in ("back", "replay"):
             return self._over
         return action not in ("leave", "cancel") or not self._over
 
@@ -103,7 +107,7 @@ class RaceScreen(Frame):
     def action_adopt(self) -> None:
         lines = winner_lines(self.desk.chat, self._outcome) if self._outcome else []
         if not lines:
-            self.notify("Nothing to set: no method is faster, or it is in use.", timeout=3)
+            self.notify("Nothing to set: it is in use.", timeout=3)
             return
         for line in lines[:-1]:
             self.desk.run(line)
@@ -114,6 +118,10 @@ class RaceScreen(Frame):
             self.action_copy_or_back()
         else:
             self.action_cancel()
+
+    @property
+    def _won(self) -> bool:
+        return self._outcome is not None and self._outcome.winner is not None
 
     def _judge(self, view: View) -> None:
         """In a thread: the first interval loads a large library."""
@@ -126,11 +134,15 @@ class RaceScreen(Frame):
 
     def _tell(self, view: View) -> None:
         lines = [view.problem]
+        words = None
         if self._outcome:
             lines.append(ratio_line(self._outcome))
-            lines += [same_words(self._outcome.words)] if self._outcome.words else []
-        elif not view.over:
+            words = self._outcome.words
+        elif view.over:
+            words = self._meter.words()
+        else:
             lines.append(f"A warm-up of each, then {figures.counted(self._rounds, 'round')}.")
+        lines += [same_words(words)] if words else []
         text = clean("\n".join(filter(None, lines)))
         if self._verdict.content != text:
             self._verdict.update(text)
@@ -190,7 +202,7 @@ def figure_lines(seen: Seen, rounds: int, width: int) -> str:
         return ""
     turn = seen.turn
     total = f" of {seen.total}" if seen.total else ""
-    progress = f"{seen.tokens}{total} tok · {len(seen.rates)} of {rounds} rounds"
+    progress = f"{seen.tokens}{total} tok · {seen.rounds} of {rounds} rounds"
     room = min(GAUGE, width - len(progress) - 1)
     gauge = figures.gauge(figures.share(seen.tokens, seen.total), room)
     speed = [f"{figures.rate(turn.live)} tok/s now"] if seen.state == "running" else []

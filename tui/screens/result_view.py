@@ -15,12 +15,11 @@ from ...sessions.bench.comparison import beside, compare
 from ...sessions.bench.draw_text import draw_text
 from ...sessions.bench.result import Result, read_result
 from ...sessions.bench.saved_results import Saved, look, single_tables
-from ...sessions.bench.standing import beyond
+from ...sessions.bench.standing import beyond, passes_for
 from ...sessions.bench.table import as_text
 from ...sessions.bench.written import Report
 from ...sessions.clean import one_line
 from ..commands.compare import THRESHOLD
-from ..headless.experiment_words import times
 
 RATE = "decode_tps"
 HEIGHT = 18  # rows of a chart below tables
@@ -90,8 +89,11 @@ def best(result: Result) -> Best:
     if fastest == first:
         return Best(rate, f"none is faster than {first}")
     found = beside(result, fastest).total
-    sure = beyond(found, len(result.methods) - 1) == "faster"
-    return Best(rate, f"{'' if sure else 'a tie, '}{fastest} {times(found)} × {first}")
+    tests = len(result.methods) - 1
+    sure = beyond(found, tests) == "faster"
+    few = found.n_candidate < passes_for(tests)
+    doubt = "" if sure else "too few passes: " if few else "within noise: "
+    return Best(rate, f"{doubt}{fastest} {figures.factor(found.value)} × {first}")
 
 
 def _encoding() -> str:

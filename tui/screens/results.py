@@ -20,7 +20,6 @@ from ...engines.events import EngineError
 from ...sessions.bench.saved_results import Saved, looked, report
 from ...sessions.clean import clean, one_line
 from ...sessions.places import deleted_folder, results_folder
-from ...sessions.typed_names import quoted
 from ..beside import beside
 from ..commands.results import NONE_KEPT
 from ..opening import Desk
@@ -38,6 +37,7 @@ MARKS = 2  # results that are compared
 
 class ResultsScreen(Browser):
     TITLE = "Results"
+    COMMAND = "results"
     CSS_PATH: ClassVar = ["frame.tcss", "results.tcss"]
     AUTO_FOCUS = "ResultsTable"
     BINDINGS: ClassVar = [
@@ -50,10 +50,6 @@ class ResultsScreen(Browser):
         Binding("d,delete", "delete", "Delete"),
         Binding("u", "take_back", "Undo"),
     ]
-
-    @dataclass
-    class Listed(Message):
-        found: list[Saved]
 
     @dataclass
     class Judged(Message):
@@ -75,16 +71,15 @@ class ResultsScreen(Browser):
 
     def __init__(self, desk: Desk, argument: str = "") -> None:
         super().__init__(desk, argument)
+        self._table = ResultsTable()
         self._views: dict[Path, View] = {}
         self._viewing = threading.Lock()  # nothing is read twice
         self._marked: list[Path] = []  # the reference first
         self._comparing = False
         self._page = 0  # charts follow the tables
-        self._last = ""  # what the deleted result is called that `take_back` means
         self._judging: Worker[None] | None = None
 
     def body(self) -> list[Widget]:
-        self._table = ResultsTable()
         self._head = Static("", id="head", markup=False)
         self._text = Static("", id="text", markup=False)
         self._scroll = VerticalScroll(self._text, id="scroll")
@@ -102,20 +97,30 @@ class ResultsScreen(Browser):
 
     # the list
 
-    def list_again(self) -> None:
-        beside(self, self._read_folder, "list")
+    def read_list(self) -> list[Saved]:
+        return looked(results_folder())
 
-    def _read_folder(self) -> None:
-        self.post_message(self.Listed(looked(results_folder())))
-
-    @on(Listed)
-    def _show_list(self, listed: Listed) -> None:
-        self._marked = [each.path for each in listed.found if each.path in self._marked]
-        self._table.mark(self._marked)
-        self._table.fill(listed.found)
-        if not listed.found:
+    def show_list(self, found: list[Saved], fault: str) -> None:
+        paths = {each.path for each in found}
+        self._mark([each for each in self._marked if each in paths])
+        self._table.fill(found)
+        if not found:
             self._head.update("")
-            self._text.update(NONE_KEPT)
+            self._text.update(clean(fault) or NONE_KEPT)
+
+    def current_name(self) -> str:
+        return self._table.current.path.name if self._table.current else ""
+
+    def drop(self) -> None:
+        if saved := self._table.current:
+            self._mark([each for each in self._marked if each != saved.path])
+            self._table.drop(saved)
+
+    def deleted_names(self) -> set[str]:
+        try:
+            return {each.path.name for each in looked(deleted_folder(results_folder()))}
+        except EngineError:
+            return set()
 
     def _catch_up(self) -> None:
         """Reads what the list tells of the results that are seen."""
@@ -157,6 +162,7 @@ class ResultsScreen(Browser):
     def _look(self) -> None:
         self._page, self._comparing = 0, False
         self._scroll.scroll_home(animate=False)
+        self.refresh_bindings()
         self._draw()
 
     def _draw(self) -> None:
@@ -166,22 +172,25 @@ class ResultsScreen(Browser):
                 self._head.update(f"{one_line(saved.path.name)} · reading")
                 self._text.update("")
             width, height = self._scroll.size.width - 2, self._scroll.size.height
-            drawing = partial(self._drawing, saved, max(width, 20), height)
+            drawing = partial(self._drawing, saved, self._compared(), max(width, 20), height)
             beside(self, drawing, "draw", exclusive=True)
 
-    def _drawing(self, saved: Saved, width: int, height: int) -> None:
+    def _compared(self) -> list[Path]:
+        return list(self._marked) if self._comparing else []
+
+    def _drawing(self, saved: Saved, compare: list[Path], width: int, height: int) -> None:
         try:
-            head, text = self._told(saved, width, height)
+            head, text = self._told(saved, compare, width, height)
         except EngineError as error:
             head, text = one_line(saved.path.name), str(error)
         if not get_current_worker().is_cancelled:
             self.post_message(self.Drawn(head, text))
 
-    def _told(self, saved: Saved, width: int, height: int) -> tuple[str, str]:
-        if self._comparing:
+    def _told(self, saved: Saved, compare: list[Path], width: int, height: int) -> tuple[str, str]:
+        if compare:
             from .result_view import compared
 
-            there, here = map(self._view, self._marked)
+            there, here = map(self._view, compare)
             return "compared · Esc ends it", compared(here, there, width)
         if saved.fault:
             raise EngineError(saved.fault)
@@ -204,11 +213,15 @@ class ResultsScreen(Browser):
         """Which keys mean something now, and so stand at the foot."""
         match action:
             case "take_back":
-                return bool(self._last)
+                return bool(self.taken)
             case "compare":
                 return len(self._marked) == MARKS
             case "read":
-                return not self.has_class("-reading")
+                return self._table.current is not None and not self.has_class("-reading")
+            case "delete":
+                return self._table.current is not None
+            case "mark" | "copy" | "page":
+                return self._table.current is not None and not self._table.current.fault
             case _:
                 return True
 
@@ -228,14 +241,22 @@ class ResultsScreen(Browser):
         if not saved or saved.fault:
             return
         if saved.path in self._marked:
-            self._marked.remove(saved.path)
+            self._mark([each for each in self._marked if each != saved.path])
         else:
-            self._marked = [*self._marked, saved.path][-MARKS:]
-        self._table.mark(self._marked)
+            self._mark([*self._marked, saved.path][-MARKS:])
         told = "" if len(self._marked) < MARKS else "c compares the second with the first, "
         names = [one_line(each.name, 40) for each in self._marked]
         self.say(f"{told}{' and '.join(names)}" if told else "Space marks another to compare.")
         self.refresh_bindings()
+
+    def _mark(self, paths: list[Path]) -> None:
+        """These and no others; a comparison of others ends."""
+        ended = self._comparing and paths != self._marked
+        self._marked = paths
+        self._table.mark(paths)
+        if ended:
+            self._comparing = False
+            self._draw()
 
     def action_compare(self) -> None:
         self._comparing = True
@@ -259,18 +280,6 @@ class ResultsScreen(Browser):
             self.app.copy_to_clipboard(written.text)
         self.say("The report is copied, as Markdown." if written.ok else written.text, written.ok)
 
-    def action_delete(self) -> None:
-        saved, before = self._table.current, _deleted_names()
-        if saved and self.run_line(f"/results delete {quoted(saved.path.name)}"):
-            self._last = next(iter(_deleted_names() - before), saved.path.name)
-            self.say(f"{one_line(saved.path.name)} is deleted; u takes it back.")
-            self.refresh_bindings()
-
-    def action_take_back(self) -> None:
-        if self.run_line(f"/results restore {quoted(self._last)}"):
-            self._last = ""
-            self.refresh_bindings()
-
     def action_back(self) -> None:
         """One step: out of the whole report, the comparison, the screen."""
         if self.has_class("-reading"):
@@ -292,10 +301,3 @@ class ResultsScreen(Browser):
 
 def _files(saved: Saved) -> str:
     return ", ".join(each.name for each in saved.single)
-
-
-def _deleted_names() -> set[str]:
-    try:
-        return {each.path.name for each in looked(deleted_folder(results_folder()))}
-    except EngineError:
-        return set()

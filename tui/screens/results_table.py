@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding
 from textual.widgets import DataTable
 from textual.widgets.data_table import RowDoesNotExist
 
@@ -17,15 +19,20 @@ from ...sessions.clean import one_line
 COLUMNS = (
     ("name", "result", 27),
     ("rate", "tok/s", 6),
-    ("verdict", "verdict", None),
-    ("methods", "methods", None),
-    ("purpose", "purpose", None),
-    ("when", "when", None),
+    ("verdict", "verdict", 41),
+    ("methods", "methods", 24),
+    ("purpose", "purpose", 9),
+    ("when", "when", 16),
 )
 MARK = "✓ "
 
 
 class ResultsTable(DataTable[Text]):
+    BINDINGS: ClassVar = [
+        Binding("home", "scroll_top", "First", show=False),
+        Binding("end", "scroll_bottom", "Last", show=False),
+    ]
+
     def __init__(self) -> None:
         super().__init__(id="results", cursor_type="row")
         self._rows: list[Saved] = []
@@ -61,6 +68,11 @@ class ResultsTable(DataTable[Text]):
     def current(self) -> Saved | None:
         """Where the cursor is."""
         return self._rows[self.cursor_row] if 0 <= self.cursor_row < len(self._rows) else None
+
+    def drop(self, saved: Saved) -> None:
+        """Takes its row off."""
+        self._rows.remove(saved)
+        self.remove_row(str(saved.path))
 
     def unread(self) -> list[Saved]:
         """What can be seen and has no verdict yet."""

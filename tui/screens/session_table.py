@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding
 from textual.widgets import DataTable
 from textual.widgets.data_table import RowDoesNotExist
 
@@ -27,13 +28,17 @@ Columns = Sequence[tuple[str, str, int | None]]  # key, head, width
 
 
 class SessionTable(DataTable[Text]):
+    BINDINGS: ClassVar = [
+        Binding("home", "scroll_top", "First", show=False),
+        Binding("end", "scroll_bottom", "Last", show=False),
+    ]
     LISTED: ClassVar[Columns] = (
         ("name", "session", 23),
         ("when", "last used", 16),
         ("turns", "turns", 5),
         ("rate", "tok/s", 6),
-        ("methods", "methods", None),
-        ("model", "model", None),
+        ("methods", "methods", 22),
+        ("model", "model", 24),
     )
     SEARCHED: ClassVar[Columns] = (
         ("name", "session", 16),
@@ -68,6 +73,17 @@ class SessionTable(DataTable[Text]):
         if not self.is_valid_row_index(self.cursor_row):
             return None
         return self._shown.get(self.ordered_rows[self.cursor_row].key.value or "")
+
+    def drop(self, session: Session) -> None:
+        """Takes its row off."""
+        del self._shown[session.name]
+        self.remove_row(session.name)
+
+    def action_scroll_bottom(self) -> None:
+        """To the last of all, not of those that have a row."""
+        while self._waiting:
+            self._add_page()
+        super().action_scroll_bottom()
 
     def unread(self) -> list[Session]:
         """What can be seen and has no figures yet; where the last row is near, more rows come."""

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -31,12 +30,13 @@ from .session_search import SessionSearch
 from .session_table import SessionTable
 
 EVERY = 0.25  # seconds between two looks at what has to be read
-WIDE = 100  # columns, from which on the preview stands beside the list
+WIDE = 120  # columns, from which on the preview stands beside the list
 LOW = 16  # rows, below which there is one of them at a time
 
 
 class SessionsScreen(Browser):
     TITLE = "Saved sessions"
+    COMMAND = "sessions"
     CSS_PATH: ClassVar = ["frame.tcss", "sessions.tcss"]
     AUTO_FOCUS = "SessionTable"
     BINDINGS: ClassVar = [
@@ -54,23 +54,20 @@ class SessionsScreen(Browser):
     ]
 
     @dataclass
-    class Listed(Message):
-        sessions: list[Session]
-
-    @dataclass
     class Read(Message):
         glance: Glance
 
     def __init__(self, desk: Desk, argument: str = "") -> None:
         super().__init__(desk, argument)
+        self._table = SessionTable()
         self._all: list[Session] = []
+        self._fault = ""  # why they can't be listed
         self._deleted = False  # those are listed
-        self._last = ""  # what the deleted session is called that `take_back` means
         self._asked: Session | None = None  # to be removed for ever, once it is asked for again
+        self._renamed: Session | None = None
         self._reading: Worker[None] | None = None
 
     def body(self) -> list[Widget]:
-        self._table = SessionTable()
         self._search = SessionSearch(self.argument)
         self._new_name = Input(id="name", placeholder="a new name")
         self._preview = SessionPreview()
@@ -87,21 +84,21 @@ class SessionsScreen(Browser):
 
     # the list
 
-    def list_again(self) -> None:
-        try:
-            folder = deleted_folder(session_folder()) if self._deleted else session_folder()
-        except EngineError as error:
-            self.say(str(error), False)
-            return
-        beside(self, partial(self._read_folder, folder), "list")
+    def read_list(self) -> list[Session]:
+        folder = session_folder()
+        return list_sessions(deleted_folder(folder) if self._deleted else folder)
 
-    def _read_folder(self, folder: Path) -> None:
-        self.post_message(self.Listed(list_sessions(folder)))
-
-    @on(Listed)
-    def _show_list(self, listed: Listed) -> None:
-        self._all = listed.sessions
+    def show_list(self, found: list[Session], fault: str) -> None:
+        self._all, self._fault = found, fault
         self._filter()
+
+    def current_name(self) -> str:
+        return self._table.current.name if self._table.current else ""
+
+    def drop(self) -> None:
+        if session := self._table.current:
+            self._all = [each for each in self._all if each != session]
+            self._table.drop(session)
 
     def _filter(self) -> None:
         search, named = self._search, self._search.names(self._all)
@@ -110,9 +107,11 @@ class SessionsScreen(Browser):
             if search.words and (hits := search.hits.get(session.name)):
                 self._table.mark(session, hits[0], search.words)
         if not self._all:
-            self._preview.say(NONE_DELETED if self._deleted else NONE_SAVED)
+            none = NONE_DELETED if self._deleted else NONE_SAVED
+            self._preview.say(self._fault or none)
         elif not named:
             self._preview.say("No name has these words.")
+        self.refresh_bindings()
 
     def _catch_up(self) -> None:
         """Reads the figures of what is seen."""
@@ -136,7 +135,8 @@ class SessionsScreen(Browser):
 
     @on(DataTable.RowHighlighted)
     def _look(self) -> None:
-        self._asked = None
+        if self._asked and self._asked != self._table.current:
+            self.say("")
         self._show_hits()
         if session := self._table.current:
             self._preview.look(session)
@@ -163,7 +163,7 @@ class SessionsScreen(Browser):
     @on(SessionSearch.Found)
     def _show_found(self, found: SessionSearch.Found) -> None:
         hits = self._search.take(found)
-        if len(hits) == 1:
+        if len(hits) == 1 and found.session in self._all:
             self._table.mark(found.session, found.hit, found.words)
         if hits and found.session == self._table.current:
             self._show_hits()
@@ -177,18 +177,21 @@ class SessionsScreen(Browser):
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool:
         """Which keys mean something now, and so stand at the foot."""
-        typing = isinstance(self.focused, Input)
+        listed = not isinstance(self.focused, Input)  # whose keys they are else
+        here = listed and self._table.current is not None
         match action:
-            case "load":
-                return not self._deleted and not typing
-            case "restore":
-                return self._deleted and not typing
-            case "rename" | "replay" | "delete" | "turn":
-                return not self._deleted
-            case "turn_back" | "purge":
-                return self._deleted
+            case "load" | "rename" | "replay" | "delete":
+                return here and not self._deleted
+            case "restore" | "purge":
+                return here and self._deleted
+            case "search":
+                return listed and bool(self._all)
+            case "turn":
+                return listed and not self._deleted
+            case "turn_back":
+                return listed and self._deleted
             case "take_back":
-                return bool(self._last)
+                return listed and bool(self.taken)
             case _:
                 return True
 
@@ -215,31 +218,27 @@ class SessionsScreen(Browser):
 
     def action_restore(self) -> None:
         if session := self._table.current:
-            self.run_line(f"/sessions restore {quoted(session.name)}")
-
-    def action_take_back(self) -> None:
-        if self.run_line(f"/sessions restore {quoted(self._last)}"):
-            self._last = ""
-            self.refresh_bindings()
-
-    def action_delete(self) -> None:
-        session, before = self._table.current, self._deleted_names()
-        if session and self.run_line(f"/sessions delete {quoted(session.name)}"):
-            self._last = next(iter(self._deleted_names() - before), session.name)
-            self.say(f"{one_line(session.name)} is deleted; u takes it back.")
-            self.refresh_bindings()
+            self._out_of_bin("restore", session)
 
     def action_purge(self) -> None:
         session = self._table.current
         if session and self._asked == session:
-            self._last = "" if self._last == session.name else self._last
-            self.run_line(f"/sessions purge {quoted(session.name)}")
-            self.refresh_bindings()
+            self._out_of_bin("purge", session)
         elif session:
-            self._asked = session
             self.say(f"d again removes {one_line(session.name)} for ever; nothing brings it back.")
+            self._asked = session
 
-    def _deleted_names(self) -> set[str]:
+    def _out_of_bin(self, verb: str, session: Session) -> None:
+        if self.run_line(f"/sessions {verb} {quoted(session.name)}"):
+            self.taken = [each for each in self.taken if each != session.name]
+            self.drop()
+            self.refresh_bindings()
+
+    def say(self, text: str, ok: bool = True) -> None:
+        self._asked = None  # its question is no longer seen
+        super().say(text, ok)
+
+    def deleted_names(self) -> set[str]:
         try:
             return {each.name for each in list_sessions(deleted_folder(session_folder()))}
         except EngineError:
@@ -247,15 +246,19 @@ class SessionsScreen(Browser):
 
     def action_rename(self) -> None:
         if session := self._table.current:
+            self._renamed = session
             self._new_name.value = session.name
+            self.say(f"A new name for {one_line(session.name)}; Esc leaves it.")
             self.add_class("-renaming")
             self._new_name.focus()
 
     @on(Input.Submitted, "#name")
-    def _renamed(self) -> None:
-        session = self._table.current
-        old, new = session.name if session else "", self._new_name.value.strip()
-        if new == old or self.run_line(f"/sessions rename {shlex.quote(old)} {shlex.quote(new)}"):
+    def _rename(self) -> None:
+        old, new = self._renamed.name if self._renamed else "", self._new_name.value.strip()
+        if new == old:
+            self.say("")
+            self._end_rename()
+        elif self.run_line(f"/sessions rename {shlex.quote(old)} {shlex.quote(new)}"):
             self._end_rename()
 
     def _end_rename(self) -> None:
@@ -278,6 +281,7 @@ class SessionsScreen(Browser):
         """To the deleted sessions, or back."""
         self._deleted = deleted
         self._search.stop()
+        self.say("")
         self.query_one("#title", Static).update("Deleted sessions" if deleted else self.TITLE)
         self.refresh_bindings()
         self.list_again()
@@ -285,6 +289,7 @@ class SessionsScreen(Browser):
     def action_back(self) -> None:
         """One step: out of the new name, the search, the deleted ones, the screen."""
         if self.has_class("-renaming"):
+            self.say("")
             self._end_rename()
         elif self._search.value:
             self._search.value = ""

@@ -14,6 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from ...sessions.clean import clean
+
 READY = "Enter sets it · Esc leaves it"
 
 
@@ -21,7 +23,12 @@ class Box(ModalScreen[str | None]):
     """Dismissed with the value, or with None."""
 
     CSS_PATH = "setting_editors.tcss"
-    BINDINGS: ClassVar = [Binding("escape,ctrl+c", "dismiss(None)", "Leave it", show=False)]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (10, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar = [
+        Binding("escape", "dismiss(None)", "Leave it", show=False),
+        # Ahead of the input's own, which copies: the value is selected so that typing replaces it.
+        Binding("ctrl+c,super+c", "dismiss(None)", "Leave it", show=False, priority=True),
+    ]
 
 
 class Choice(Box):
@@ -33,7 +40,9 @@ class Choice(Box):
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(f"{self._name} · Enter chooses · Esc leaves it", markup=False)
+            yield Static(
+                f"{self._name} · Enter chooses · Esc leaves it", classes="about", markup=False
+            )
             yield OptionList(*(Option(self._text(each), each) for each in self._words))
 
     def on_mount(self) -> None:
@@ -49,15 +58,15 @@ class Choice(Box):
 
 
 class Entry(Box):
-    """A typed value; `problem` says why a text cannot be it."""
+    """A typed value, None where it is left as it is; `problem` says why a text cannot be it."""
 
     def __init__(self, about: str, now: str, problem: Callable[[str], str]) -> None:
         super().__init__()
-        self._about, self._now, self._problem = about, now, problem
+        self._about, self._now, self._problem = about, clean(now), problem
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(self._about, markup=False)
+            yield Static(self._about, classes="about", markup=False)
             yield Input(self._now)
             yield Static(READY, id="problem", markup=False)
 
@@ -69,5 +78,7 @@ class Entry(Box):
     @on(Input.Submitted)
     def enter(self, typed: Input.Submitted) -> None:
         text = typed.value.strip()
-        if not self._problem(text):
+        if typed.value == self._now:
+            self.dismiss(None)
+        elif not self._problem(text):
             self.dismiss(text)

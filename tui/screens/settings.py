@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 EVERY = 0.5  # seconds between two looks at what is set
 MARK, NAME = 2, 19  # columns
 WIDE = 96  # columns from which a row has room for its sentence
-HEIGHTS = [(0, "-short"), (14, "-tall")]
+TALL = 14  # rows, from which there is room to tell of the chosen one
+HEIGHTS = [(0, "-short"), (TALL, "-tall")]
 HEADINGS = ("", "setting", "now", "built in", "what it is")
 
 
@@ -41,7 +42,7 @@ class SettingsScreen(Frame):
     VERTICAL_BREAKPOINTS = HEIGHTS
     BINDINGS: ClassVar = [
         Binding("r", "reset", "Reset"),
-        Binding("s", "save", "Save for all chats"),
+        Binding("s", "save", "Save all as defaults"),
         Binding("p", "profiles", "Profiles"),
         # Ahead of the others, so that what is typed at once after it is in the filter already.
         Binding("slash,ctrl+f", "filter", "Filter", key_display="/", priority=True),
@@ -105,10 +106,12 @@ class SettingsScreen(Frame):
 
     @on(OptionList.OptionHighlighted, "#rows")
     def _tell(self) -> None:
-        """About the row that is chosen, and what was said last."""
+        """About the row that is chosen, and what was said last: in the title where it is low."""
         row = self._row
         told = f"{row.name}: {row.about}.\nTakes {row.takes}; holds {row.holds}." if row else "–"
         self.query_one("#about", Static).update(f"{told}\n{clean(self._said)}")
+        said = one_line(self._said) if self.size.height < TALL else ""
+        self.query_one("#title", Static).update(said or self.TITLE)
 
     # what a person does
 

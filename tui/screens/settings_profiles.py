@@ -34,7 +34,9 @@ class Profiles(Box):
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static("Profiles · Enter sets · d deletes · Esc leaves", markup=False)
+            yield Static(
+                "Profiles · Enter sets · d deletes · Esc leaves", classes="about", markup=False
+            )
             yield OptionList(
                 *(Option(self._text(name), name) for name in self._profiles),
                 Option(Text("+ save what is set now as …"), SAVE),

@@ -23,7 +23,10 @@ from .turn_rows import COLUMNS, cells, in_words, step_chart, totals_lines
 EVERY = 0.5  # seconds
 SOON = 0.02  # seconds, while a long log is read
 LOW = 20  # rows, below which the chart has no room
-TOTALS = 4  # methods whose totals are shown
+TOTALS = 4  # lines at most
+CHART = 10  # rows that are kept for it
+AROUND = 3  # rows: title, what was said, keys
+TABLE = 0.45  # of the window, at most
 STEPS = 2_000  # of one turn, the last ones, that are listed
 
 
@@ -39,6 +42,7 @@ class TurnsScreen(Frame):
     CSS_PATH: ClassVar = ["frame.tcss", "turns.tcss"]
     BINDINGS: ClassVar = [
         Binding("d", "steps", "Steps in numbers"),
+        Binding("d", "chart", "Chart"),
         Binding("c", "copy_row", "Copy the figures"),
     ]
 
@@ -51,6 +55,7 @@ class TurnsScreen(Frame):
         self._chart = Static("", id="chart", markup=False)
         self._steps = Static("", markup=False)
         self._drawn: tuple[object, ...] = ()
+        self._most = TOTALS
 
     def body(self) -> list[Widget]:
         steps = VerticalScroll(self._steps, id="steps")
@@ -64,7 +69,13 @@ class TurnsScreen(Frame):
         self.set_interval(EVERY, self.paint)
 
     def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.height < LOW, "-low")
+        height = event.size.height
+        low = height < LOW
+        room = height - AROUND - CHART
+        self._most = max(2, min(TOTALS, room // 3))
+        self.set_class(low, "-low")
+        self._table.styles.max_height = None if low else min(int(height * TABLE), room - self._most)
+        self._totals.update(self._totalled())
         self.call_after_refresh(self._show_one)
 
     def paint(self) -> None:
@@ -96,9 +107,9 @@ class TurnsScreen(Frame):
         if not self._book.entries:
             return "No turn yet: send a message. What /bench, /race and the like try is no turn."
         lines = totals_lines(self._book.totals)
-        if len(lines) > TOTALS:
-            left = figures.counted(len(lines) - TOTALS + 1, "more method")
-            lines[TOTALS - 1 :] = [f"and {left}"]
+        if len(lines) > self._most:
+            left = figures.counted(len(lines) - self._most + 1, "more method")
+            lines[self._most - 1 :] = [f"and {left}"]
         return "\n".join(lines)
 
     # one turn
@@ -137,16 +148,31 @@ class TurnsScreen(Frame):
 
     def action_back(self) -> None:
         if self.has_class("-steps"):
-            self.action_steps()
+            self.action_chart()
         else:
             self.dismiss(None)
 
+    def check_action(self, action: str, _: tuple[object, ...]) -> bool:
+        """One key goes to and fro, and its name says where to."""
+        return action not in ("steps", "chart") or (action == "chart") == self.has_class("-steps")
+
     @on(DataTable.RowSelected)
     def action_steps(self) -> None:
-        listed = not self.has_class("-steps")
+        self._list_steps(True)
+
+    def action_chart(self) -> None:
+        self._list_steps(False)
+
+    def _list_steps(self, listed: bool) -> None:
         self.set_class(listed, "-steps")
         (self.query_one("#steps") if listed else self._table).focus()
+        self.refresh_bindings()
         self.call_after_refresh(self._show_one)
+        self.call_after_refresh(self._keep_in_sight)
+
+    def _keep_in_sight(self) -> None:
+        """The row at the cursor, in a table that became lower."""
+        self._table.move_cursor(row=self._table.cursor_row)
 
     def action_copy_row(self) -> None:
         if entry := self._entry:
