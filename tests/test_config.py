@@ -93,7 +93,7 @@ def test_what_is_right_is_read(path: Path):
         ("[settings]\nlength = 'long'", "[settings] length is a whole number."),
         ("[settings]\nlength = 2.0", "[settings] length is a whole number."),
         ("[settings]\ntop_p = true", "[settings] top_p is a number."),
-        ("[settings]\nlength = " + "9" * 400, "[settings] length is out of range."),
+        ("[settings]\nlength = " + "9" * 400, "[settings] length is a whole number from 1 to"),
         ("[settings]\nnum_beams = ''", "[settings] num_beams is a whole number."),
         ("[settings]\nsystem = 3", "[settings] system is a text."),
         ("[profiles.x]\nquantize = 'int3'", "[profiles.x] quantize is one of none, bf16"),
@@ -346,13 +346,14 @@ def test_a_loaded_session_holds_over_it_and_not_over_a_profile(
 def test_the_screen_begins_with_it_and_keeps_what_is_chosen_there(path: Path, monkeypatch):
     seen = []
 
-    def run(app: TokenhudApp) -> int:
+    def run(app: TokenhudApp, mouse: bool) -> None:
+        assert mouse
         seen.append((app.theme, app.preferences.hud))
         app.prefer("origin", "mark")
-        return 0
 
     path.write_text("theme='pink'\nhud='bar'\n")
     monkeypatch.setattr("tokenhud.tui.start._need_screen", lambda: None)
+    monkeypatch.delenv("STY", raising=False)
     monkeypatch.setattr(TokenhudApp, "run", run)
     assert main([]) == 0
     assert seen == [("textual-dark", "bar")]

@@ -20,7 +20,7 @@ NONE_SAVED, NONE_DELETED = "No session is saved yet.", "No session is deleted."
 _NAME, _METHODS, _EXCERPT = 40, 60, 200  # columns at most
 _SAID = 400  # characters of a message in a preview
 _SHOWN = 20  # turns of a preview
-_TURN_HEAD = f"{'turn':>5} {'prompt':>7} {'tokens':>7} {'TTFT':>8} {'tok/s':>7} {'accept':>6}  how"
+_TURN_HEAD = f"{'turn':>5} {'prompt':>7} {'tokens':>7} {'TTFT':>8} {'tok/s':>7} {'kept':>6}  how"
 
 
 def listing(glances: Sequence[Glance], more: int) -> str:

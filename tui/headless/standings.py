@@ -44,7 +44,7 @@ def _costs(result: Result, title: str) -> Table:
                 figures.size(sum(held) if held else None),
             )
         )
-    head = ("method", "tok/s", f"× {result.methods[0]}", "TTFT", "accepted", "memory")
+    head = ("method", "tok/s", f"× {result.methods[0]}", "TTFT", "kept", "memory")
     return Table(title, head, rows, _left_out(result))
 
 
@@ -70,7 +70,7 @@ def _over_first(result: Result, method: str) -> str:
     found = ratio_of(result, method)
     if found is None:
         return "1"
-    return times(found) if found.low is not None else figures.ABSENT
+    return times(found) if found.n_candidate > 1 else figures.ABSENT
 
 
 def _left_out(result: Result) -> list[str]:
