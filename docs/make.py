@@ -99,7 +99,7 @@ async def chat(stage: Stage) -> None:
 
 
 async def perform(scene: Callable[[Stage], Awaitable[None]], name: str) -> None:
-    chat = open_chat(Spec(), Sampling(length=120))
+    chat = open_chat(Spec(), Sampling(length=64))
     poller = watch(chat)
     poller.start()
     app = TokenhudApp(chat)
