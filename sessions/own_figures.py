@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 
-from ..engines.events import Loaded
 from ..engines.options import DRAFTERS, Spec
 from . import figures
 from .bench.saved_results import kept_if_readable
@@ -14,7 +13,7 @@ from .clean import one_line
 from .machine import environment
 from .measured_here import MeasuredHere, closest, in_chat, in_results, speedup
 from .places import results_folder
-from .records import Record
+from .records import Record, last_loaded
 
 Chosen = Callable[[Spec], object]  # what a command would have set for this spec, None for nothing
 
@@ -38,7 +37,7 @@ def figure_lines(
         return []
     local = [each for each in here if not each.spec.url]
     choices = {value: None for each in local if (value := chosen(each.spec)) is not None}
-    loaded = next((each for each in reversed(records) if isinstance(each, Loaded)), None)
+    loaded = last_loaded(records)
     spec, sha256 = (loaded.spec, loaded.model.sha256) if loaded else (now, "")
     found = [closest(local, partial(_is, chosen, choice), spec, sha256) for choice in choices]
     lines = [figure_line(each, local) for each in found if each]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,11 @@ class Trial:
 
 
 Record = Header | Turn | Setting | Undo | Clear | Trial | Plan | Case | Event
+
+
+def last_loaded(records: Sequence[Record]) -> Loaded | None:
+    """Of the conversation and its trials."""
+    return next((each for each in reversed(records) if isinstance(each, Loaded)), None)
 
 
 class TrialGate:

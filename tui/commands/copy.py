@@ -6,13 +6,14 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from ...engines.events import EngineError, Loaded
+from ...engines.events import EngineError
 from ...sessions import figures
 from ...sessions.chat import Chat
 from ...sessions.clean import clean, one_line
 from ...sessions.costs import measured_speedup
 from ...sessions.export_text import write_markdown
 from ...sessions.log import read
+from ...sessions.records import last_loaded
 from ...sessions.saved import saved_turns
 from ...sessions.turns import TurnMetrics
 from ..chat.blocks import parse
@@ -67,7 +68,7 @@ def _code(chat: Chat, number: int) -> Reply:
 def _figures(chat: Chat, number: int) -> Reply:
     turns = [each.metrics for each in saved_turns(chat.log.records) if each.metrics.start]
     upto = _from_end([turns[:n] for n in range(1, len(turns) + 1)], number)
-    loaded = next((each for each in reversed(chat.log.records) if isinstance(each, Loaded)), None)
+    loaded = last_loaded(chat.log.records)
     return Reply("", f"copy:{figures_line(upto, loaded.model.name if loaded else chat.spec.model)}")
 
 

@@ -13,6 +13,7 @@ from ...engines.remote_address import address_problem
 from ...engines.remote_kinds import CHOICES, NEUTRAL, OWNERS, TRANSFORMERS, UNKNOWN, Kind
 from ...sessions.chat import Chat
 from ...sessions.clean import one_line
+from ...sessions.records import last_loaded
 from ..headless.engine_report import engine_report
 from . import grammar
 from .grammar import Argument, ArgumentError, Command, Reply, Told, Value
@@ -145,8 +146,7 @@ def _picks(name: str, values: tuple[Value, ...]) -> str:
 
 
 def _loaded(chat: Chat) -> Loaded | None:
-    loads = (each for each in reversed(chat.log.records) if isinstance(each, Loaded))
-    found = next(loads, None)
+    found = last_loaded(chat.log.records)
     return found if found and found.spec.url == chat.spec.url else None
 
 

@@ -11,6 +11,7 @@ from ...sessions import figures
 from ...sessions.chat import Chat
 from ...sessions.clean import one_line
 from ...sessions.gpu import Gpu
+from ...sessions.records import last_loaded
 
 SERVER = f"{'a server':14} yes  any that speaks OpenAI's protocol: /engine URL"
 
@@ -25,7 +26,7 @@ def engine_report(chat: Chat) -> str:
 
 def now_lines(chat: Chat) -> Iterable[str]:
     """What was loaded last may be of another place than the one that answers next."""
-    loaded = next((each for each in reversed(chat.log.records) if isinstance(each, Loaded)), None)
+    loaded = last_loaded(chat.log.records)
     if loaded is None or loaded.spec.url != chat.spec.url:
         where = f" by {chat.spec.url}" if chat.spec.url else ""
         return ["The model is not loaded yet" + where + "."]

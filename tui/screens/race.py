@@ -3,7 +3,6 @@ time, at its true pace."""
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar
 
 from rich.text import Text
@@ -19,13 +18,12 @@ from ...sessions.clean import clean
 from ...sessions.race_view import Lane as Seen
 from ...sessions.race_view import Outcome, RaceMeter, View
 from ..beside import beside
+from ..chat.pace import frame_here
 from ..commands.race import race_about, ratio_line, winner_lines
 from ..commands.trial import same_words
 from ..opening import Desk
 from .frame import Frame
 
-FRAME = 0.1  # seconds
-REMOTE_FRAME = 0.25  # over SSH
 STACKED = 60  # columns, below which one lane stands under the other
 GAUGE = 12  # columns
 LOW = 16  # rows, below which a lane has one line of figures
@@ -61,8 +59,7 @@ class RaceScreen(Frame):
         return [Horizontal(*self._lanes, id="lanes"), self._verdict]
 
     def on_mount(self) -> None:
-        remote = {"SSH_CONNECTION", "SSH_TTY"} & os.environ.keys()
-        self.set_interval(REMOTE_FRAME if remote else FRAME, self.paint)
+        self.set_interval(frame_here(), self.paint)
         self.paint()
 
     def on_resize(self, event: events.Resize) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
 
 from rich.text import Text
-from textual.binding import Binding
-from textual.widgets import DataTable
 from textual.widgets.data_table import RowDoesNotExist
 
 from ...sessions import figures
 from ...sessions.bench.saved_results import Saved
 from ...sessions.clean import one_line
+from .row_table import RowTable
 
 COLUMNS = (
     ("name", "result", 27),
@@ -27,12 +25,7 @@ COLUMNS = (
 MARK = "✓ "
 
 
-class ResultsTable(DataTable[Text]):
-    BINDINGS: ClassVar = [
-        Binding("home", "scroll_top", "First", show=False),
-        Binding("end", "scroll_bottom", "Last", show=False),
-    ]
-
+class ResultsTable(RowTable):
     def __init__(self) -> None:
         super().__init__(id="results", cursor_type="row")
         self._rows: list[Saved] = []

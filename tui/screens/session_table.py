@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
-from textual.binding import Binding
-from textual.widgets import DataTable
 from textual.widgets.data_table import RowDoesNotExist
 
 from ...sessions import figures
@@ -18,6 +16,7 @@ from ...sessions.library import Glance
 from ...sessions.places import Session
 from ...sessions.search import Hit, Words
 from ..headless.session_words import when
+from .row_table import RowTable
 
 PAGE = 100  # rows that are added at a time
 NEAR = 10  # rows from the last, where the next page is due
@@ -27,11 +26,7 @@ FOUND = "bold underline"
 Columns = Sequence[tuple[str, str, int | None]]  # key, head, width
 
 
-class SessionTable(DataTable[Text]):
-    BINDINGS: ClassVar = [
-        Binding("home", "scroll_top", "First", show=False),
-        Binding("end", "scroll_bottom", "Last", show=False),
-    ]
+class SessionTable(RowTable):
     LISTED: ClassVar[Columns] = (
         ("name", "session", 23),
         ("when", "last used", 16),

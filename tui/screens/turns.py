@@ -18,6 +18,7 @@ from ...sessions.turn_book import Entry, TurnBook
 from ..chat.steps import HEADER, step_line
 from ..opening import Desk
 from .frame import Frame
+from .row_table import RowTable
 from .turn_rows import COLUMNS, cells, in_words, step_chart, totals_lines
 
 EVERY = 0.5  # seconds
@@ -28,13 +29,6 @@ CHART = 10  # rows that are kept for it
 AROUND = 3  # rows: title, what was said, keys
 TABLE = 0.45  # of the window, at most
 STEPS = 2_000  # of one turn, the last ones, that are listed
-
-
-class TurnTable(DataTable[Text]):
-    BINDINGS: ClassVar = [
-        Binding("home", "scroll_top", "First", show=False),
-        Binding("end", "scroll_bottom", "Last", show=False),
-    ]
 
 
 class TurnsScreen(Frame):
@@ -49,7 +43,7 @@ class TurnsScreen(Frame):
     def __init__(self, desk: Desk, argument: str = "") -> None:
         super().__init__(desk, argument)
         self._book = TurnBook()
-        self._table = TurnTable(cursor_type="row", zebra_stripes=False)
+        self._table = RowTable(cursor_type="row", zebra_stripes=False)
         self._totals = Static("", id="totals", markup=False)
         self._said = Static("", id="said", markup=False)
         self._chart = Static("", id="chart", markup=False)
